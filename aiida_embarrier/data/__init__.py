@@ -1,0 +1,1 @@
+"""Node types, and the one door between nodes and plain objects (`convert`)."""

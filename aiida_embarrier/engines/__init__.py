@@ -1,0 +1,1 @@
+"""One file or package per engine: its relax and NEB work chains, its functionals and its protocol."""

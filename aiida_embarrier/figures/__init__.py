@@ -1,0 +1,1 @@
+"""Every picture, as a matplotlib Figure (never pyplot)."""

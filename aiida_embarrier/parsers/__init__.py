@@ -1,0 +1,1 @@
+"""Result files to nodes and exit codes."""

@@ -1,0 +1,1 @@
+"""Archives and reports for publication."""

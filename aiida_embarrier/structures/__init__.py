@@ -1,0 +1,1 @@
+"""Crystals: hops of an ion, supercells, endpoints."""

@@ -1,0 +1,1 @@
+"""Engine-independent work chains."""
