@@ -125,7 +125,7 @@ class Band:
         kind_indices = np.array(self.kind_indices, dtype=np.int64)
         if kind_indices.shape != (n_atoms,):
             raise ValueError(f'kind_indices must have shape ({n_atoms},), got {kind_indices.shape}')
-        if n_atoms and not (0 <= kind_indices.min() and kind_indices.max() < len(self.kinds)):
+        if n_atoms and not (kind_indices.min() >= 0 and kind_indices.max() < len(self.kinds)):
             raise ValueError(f'kind_indices must lie in 0..{len(self.kinds) - 1}')
         lattice = _array(self.lattice, 'lattice')
         if lattice.shape not in {(3, 3), (n_images, 3, 3)}:
