@@ -1,4 +1,7 @@
-"""Worker jobs and their results. Bands travel beside the job file as ``.npz`` files (:mod:`aiida_embarrier.bands.io`)."""
+"""Worker jobs and their results.
+
+Bands travel beside the job file as ``.npz`` files (:mod:`aiida_embarrier.bands.io`).
+"""
 
 from __future__ import annotations
 
