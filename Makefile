@@ -1,0 +1,59 @@
+# The commands of this repository. `make` alone lists them.
+#
+# Everything is installed into $(VENV) by pip under constraints.txt. Installation is repeated only where pyproject.toml or
+# constraints.txt changed since. Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/.installed-demo
+DEV_READY := $(VENV)/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint docs clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO_READY) ## compute the barrier of a lithium hop in LiFePO4 (minutes); results in demo/
+	$(BIN)/python examples/demo.py
+
+test: lint ## run linters, types, import rules, all tests, and build the docs with warnings as errors
+	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory docs
+
+test-fast: lint ## run linters, types, import rules and the quick tests
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(DEV_READY) ## run linters, types and import rules only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(DEV_READY) ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo 'The documentation is at docs/_build/html/index.html'
+
+clean: ## remove what the commands made, the environment and demo/ included
+	rm -rf $(VENV) demo docs/_build build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+
+# The demo needs no tools for development; an environment made for development serves it as it is.
+$(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) '.[potential]'
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) '.[dev,docs]'
+	@touch $@ $(DEMO_READY)
+
+# Debian splits ensurepip off Python; without it `python3 -m venv` leaves a broken environment behind.
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || \
+	  { echo "There is no $(PYTHON) here. On Debian or Ubuntu: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) --version), but 3.11 or newer is needed. Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+	  { echo "$(PYTHON) cannot make environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
