@@ -1,1 +1,1 @@
-"""Crystals: hops of an ion, supercells, endpoints."""
+"""Crystals: hops of an ion, supercells, endpoints, symmetry."""

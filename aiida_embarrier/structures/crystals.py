@@ -1,0 +1,84 @@
+"""What a crystal must be before hops can be sought in it: ordered, no two atoms in one place, moments that fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('check_crystal', 'check_ion', 'site_name')
+
+#: Atoms nearer than this, in Å, lie on top of each other; the shortest bond, that of H2, has 0.74 Å.
+OVERLAP = 0.5
+
+
+def site_name(structure: Structure, index: int) -> str:
+    """Return how messages name a site: its species, number and fractional coordinates."""
+    coordinates = ', '.join(f'{value:.4f}' for value in structure[index].frac_coords)
+    return f'{structure[index].species_string} (site {index} at {coordinates})'
+
+
+def check_crystal(structure: Structure) -> None:
+    """Refuse crystals that no atomistic calculation can start from.
+
+    :raises ValueError: for partly occupied sites, atoms on top of each other, moments that are missing on some sites or
+        not collinear, and coordinates that are not finite.
+    """
+    if not len(structure):
+        raise ValueError('the structure has no atoms')
+    if not np.all(np.isfinite(structure.frac_coords)):
+        raise ValueError('the structure has coordinates that are not finite numbers')
+    for index, site in enumerate(structure):
+        if not site.is_ordered:
+            raise ValueError(
+                f'{site_name(structure, index)} is partly or doubly occupied: order the structure first, so that every '
+                'site holds exactly one atom'
+            )
+    centers, others, _, distances = structure.get_neighbor_list(OVERLAP)
+    if len(distances):
+        nearest = int(np.argmin(distances))
+        raise ValueError(
+            f'{site_name(structure, centers[nearest])} and {site_name(structure, others[nearest])} are '
+            f'{distances[nearest]:.2f} Å apart, on top of each other: remove one of them'
+        )
+    _check_moments(structure)
+
+
+def _check_moments(structure: Structure) -> None:
+    moments = [_moment(site) for site in structure]
+    if all(moment is None for moment in moments):
+        return
+    for index, moment in enumerate(moments):
+        if moment is None:
+            raise ValueError(
+                f'{site_name(structure, index)} has no magnetic moment while other sites have one: give every site a '
+                '`magmom`, 0 where there is none'
+            )
+        try:
+            float(moment)
+        except TypeError:
+            raise ValueError(
+                f'{site_name(structure, index)} has the magnetic moment {moment}: only collinear moments, one number '
+                'per site, are supported'
+            ) from None
+
+
+def _moment(site: Any) -> Any:
+    moment = site.properties.get('magmom')
+    return getattr(site.specie, 'spin', None) if moment is None else moment
+
+
+def check_ion(structure: Structure, ion: str) -> list[int]:
+    """Return the indices of the sites that hold an ion.
+
+    :param ion: chemical symbol.
+    :raises ValueError: where the structure has none; the message names what it has.
+    """
+    sites = [index for index, site in enumerate(structure) if site.specie.symbol == ion]
+    if not sites:
+        elements = ', '.join(sorted({site.specie.symbol for site in structure}))
+        raise ValueError(f'there is no {ion!r} in {structure.composition.reduced_formula}: it consists of {elements}')
+    return sites
