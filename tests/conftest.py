@@ -1,9 +1,13 @@
 """Fixtures that several rooms share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+pytest_plugins = ['aiida.tools.pytest_fixtures']
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data'
 
@@ -36,3 +40,52 @@ def pytest_make_collect_report():
     report = yield
     _refuse_skip(report)
     return report
+
+
+@pytest.fixture
+def worker_code(aiida_profile: Any, aiida_localhost: Any) -> Any:
+    """Return the code of the worker of this environment on this machine."""
+    from aiida_embarrier.engines.potential.setup import setup_code
+
+    return setup_code(aiida_localhost)[0]
+
+
+@pytest.fixture
+def make_calcjob_node(aiida_profile: Any, aiida_localhost: Any) -> Callable[..., Any]:
+    """Return a factory of finished CalcJob nodes with retrieved files, for parsers and handlers."""
+    from aiida.common.links import LinkType
+    from aiida.orm import CalcJobNode, FolderData
+    from aiida.plugins.entry_point import format_entry_point_string
+
+    def make(
+        entry_point: str,
+        inputs: dict[str, Any],
+        files: dict[str, str | bytes] | None = None,
+        outputs: dict[str, Any] | None = None,
+        exit_status: int | None = None,
+        exit_message: str | None = None,
+    ) -> CalcJobNode:
+        node = CalcJobNode(
+            computer=aiida_localhost, process_type=format_entry_point_string('aiida.calculations', entry_point)
+        )
+        node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
+        for label, value in inputs.items():
+            node.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=label)
+        node.store()
+        retrieved = FolderData()
+        for name, content in (files or {}).items():
+            retrieved.base.repository.put_object_from_bytes(
+                content if isinstance(content, bytes) else content.encode(), name
+            )
+        retrieved.base.links.add_incoming(node, link_type=LinkType.CREATE, link_label='retrieved')
+        retrieved.store()
+        for label, value in (outputs or {}).items():
+            value.base.links.add_incoming(node, link_type=LinkType.CREATE, link_label=label)
+            value.store()
+        if exit_status is not None:
+            node.set_process_state('finished')
+            node.set_exit_status(exit_status)
+            node.set_exit_message(exit_message or '')
+        return node
+
+    return make

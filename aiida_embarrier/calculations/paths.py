@@ -1,0 +1,241 @@
+"""Calcfunctions that make a path: endpoints from a crystal, alignment of given endpoints, interpolation, summary."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from aiida.engine import ExitCode, calcfunction
+from aiida.orm import Dict, StructureData
+
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.data.convert import node_from_structure, structure_from_node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiida_embarrier.bands.band import Band
+    from aiida_embarrier.bands.barriers import Barriers
+    from aiida_embarrier.structures.hops import Hop
+
+__all__ = ('align', 'create_endpoints', 'interpolate', 'reinterpolate', 'resolve_hop', 'summarise')
+
+#: Exit status of a calcfunction whose input makes no sense; the message says why.
+ERROR_INPUT = 201
+
+#: Keys of a hop that is chosen among those which `aiida-embarrier hops` lists.
+HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites')
+
+
+def refuse_politely(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a ValueError of the plain rooms, which tells the user what to mend, into an exit code with its message."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            return ExitCode(ERROR_INPUT, str(error))
+
+    return wrapped
+
+
+def resolve_hop(structure: StructureData, hop: dict[str, Any], kinds: Dict | None = None) -> Hop:
+    """Return the hop that a dictionary describes: one spelt out, or one chosen by ion and number.
+
+    :param structure: the crystal as the user gave it; numbers are those that `aiida-embarrier hops` shows for it.
+    :raises ValueError: for unknown keys, ions that the crystal does not have, and numbers of no hop.
+    """
+    from aiida_embarrier.structures.hops import Hop, find_hops, select_hop
+
+    if 'number' not in hop:
+        return Hop.from_dict(hop)
+    unknown = set(hop) - set(HOP_SELECTION)
+    if unknown or 'ion' not in hop:
+        raise ValueError(f'a hop is chosen by {", ".join(HOP_SELECTION)}, got {sorted(hop)}')
+    selection = {key: value for key, value in hop.items() if key not in ('number', 'ion')}
+    return select_hop(find_hops(structure_from_node(structure, kinds), hop['ion'], **selection), hop['number'])
+
+
+@calcfunction
+@refuse_politely
+def create_endpoints(
+    host: StructureData,
+    hop: Dict,
+    parameters: Dict,
+    crystal: StructureData | None = None,
+    kinds: Dict | None = None,
+) -> dict[str, Any]:
+    """Make the endpoints of a hop in a supercell of the host.
+
+    :param host: the host, relaxed or not.
+    :param hop: the hop, see :func:`resolve_hop`.
+    :param parameters: `min_image_distance` in Å, or `supercell` (three numbers or a 3x3 matrix).
+    :param crystal: the crystal that the number of the hop refers to, where the host was relaxed; sites correspond.
+    :return: `initial`, `final`, and `path`: mobile atom, hop, supercell, warnings.
+    """
+    from aiida_embarrier.structures.endpoints import make_endpoints
+
+    found = resolve_hop(crystal or host, hop.get_dict(), kinds)
+    settings = parameters.get_dict()
+    endpoints = make_endpoints(
+        structure_from_node(host, kinds),
+        found,
+        supercell=settings.get('supercell'),
+        min_distance=settings['min_image_distance'],
+    )
+    initial, _ = node_from_structure(endpoints.initial)
+    final, _ = node_from_structure(endpoints.final)
+    path = {
+        'mobile': [endpoints.mobile],
+        'mechanism': found.mechanism,
+        'hop': found.to_dict(),
+        'supercell': [[int(entry) for entry in row] for row in endpoints.supercell],
+        'warnings': list(endpoints.warnings),
+        'host': endpoints.host_formula,
+    }
+    return {'initial': initial, 'final': final, 'path': Dict(path)}
+
+
+@calcfunction
+@refuse_politely
+def align(initial: StructureData, final: StructureData, parameters: Dict, kinds: Dict | None = None) -> dict[str, Any]:
+    """Bring the sites of two given endpoints into the same order, and find the ion that moves.
+
+    :param parameters: keyword arguments of :func:`aiida_embarrier.bands.alignment.align_endpoints`, and
+        `min_image_distance` in Å, below which a warning travels with the result.
+    :return: `initial`, `final`, and `path`: mobile atoms, warnings.
+    """
+    from aiida_embarrier.bands.alignment import align_endpoints
+
+    settings = parameters.get_dict()
+    min_distance = settings.pop('min_image_distance')
+    band = align_endpoints(structure_from_node(initial, kinds), structure_from_node(final, kinds), **settings)
+    first, _ = node_from_structure(band.structure(0))
+    last, _ = node_from_structure(band.structure(-1))
+    path = {
+        'mobile': list(band.mobile),
+        'mechanism': band.info.mechanism,
+        'warnings': finite_size_warnings(band, min_distance),
+    }
+    return {'initial': first, 'final': last, 'path': Dict(path)}
+
+
+@calcfunction
+@refuse_politely
+def interpolate(
+    initial: StructureData, final: StructureData, path: Dict, parameters: Dict, kinds: Dict | None = None
+) -> BandData | ExitCode:
+    """Make the starting band between two endpoints whose sites correspond.
+
+    :param path: mobile atoms, mechanism and host, from :func:`create_endpoints` or :func:`align`.
+    :param parameters: `n_images` with the endpoints, `interpolation` (`idpp` or `linear`), `host_treatment`, and
+        optionally `waypoints`, positions of the ion in Å.
+    """
+    from aiida_embarrier.bands.alignment import AlignmentError
+    from aiida_embarrier.bands.band import Band, BandInfo
+    from aiida_embarrier.bands.interpolation import check_clearance
+    from aiida_embarrier.bands.interpolation import interpolate as interpolate_band
+
+    settings = parameters.get_dict()
+    info = BandInfo(mechanism=path['mechanism'], host=path.get('host'), host_treatment=settings.get('host_treatment'))
+    ends = Band.from_structures(
+        [structure_from_node(initial, kinds), structure_from_node(final, kinds)], path['mobile'], info
+    )
+    if ends.hop_length is not None and ends.hop_length < 0.5:
+        ion = ends.mobile_ion
+        raise AlignmentError(
+            f'both endpoints are the same minimum: after their relaxation the {ion} ion lies {ends.hop_length:.2f} Å '
+            'from where it started. Relax them with `relax_endpoints: false`, or choose another hop'
+        )
+    band = interpolate_band(
+        ends, settings['n_images'], method=settings['interpolation'], waypoints=settings.get('waypoints')
+    )
+    check_clearance(band)
+    return BandData(band)
+
+
+@calcfunction
+def reinterpolate(band: BandData) -> BandData:
+    """Make another starting band between the endpoints of a band: IDPP where it was straight, else linear."""
+    import numpy as np
+
+    from aiida_embarrier.bands.interpolation import interpolate as interpolate_band
+
+    old = band.band
+    ends = old.replace(
+        positions=old.positions[[0, -1]],
+        lattice=old.lattice if old.lattice.ndim == 2 else old.lattice[[0, -1]],
+        energies=None,
+        forces=None,
+        max_perpendicular_forces=None,
+    )
+    linear = interpolate_band(ends, old.n_images, method='linear')
+    straight = np.allclose(linear.positions, old.positions, atol=1e-3)
+    return BandData(interpolate_band(ends, old.n_images, method='idpp') if straight else linear)
+
+
+@calcfunction
+@refuse_politely
+def summarise(band: BandData, path: Dict | None = None, neb: Dict | None = None, **results: Dict) -> Dict:
+    """Summarise a barrier: every definition, convergence, cost and warnings.
+
+    :param band: the band.
+    :param path: how it was made, from :func:`create_endpoints` or :func:`align`.
+    :param neb: results of the NEB.
+    :param results: results of further steps by their names, for their cost.
+    """
+    from aiida_embarrier.bands.barriers import barriers
+    from aiida_embarrier.bands.interpolation import closest_approach
+    from aiida_embarrier.bands.profile import EnergyProfile
+
+    plain = band.band
+    found = barriers(plain.energies)
+    coordinate, energy = EnergyProfile.from_band(plain).maximum()
+    steps = {'neb': neb, **results}
+    evaluations = {name: node['n_evaluations'] for name, node in steps.items() if node is not None}
+    walls = {name: node['wall_s'] for name, node in steps.items() if node is not None}
+    return Dict(
+        {
+            'barriers': found.to_dict(),
+            'spline_maximum': {'coordinate': float(coordinate), 'energy': float(energy - plain.energies[0])},
+            'converged': band.base.attributes.get('converged'),
+            'residual_force': band.base.attributes.get('residual_force'),
+            'n_images': plain.n_images,
+            'n_atoms': plain.n_atoms,
+            'hop_length': plain.hop_length,
+            'periodic_image_distance': plain.periodic_image_distance,
+            'closest_approach': float(min(distance for distance, *_ in closest_approach(plain))),
+            'potential': plain.info.potential,
+            'functional': plain.info.functional or plain.info.potential_functional,
+            'host_treatment': plain.info.host_treatment,
+            'n_force_evaluations': sum(evaluations.values()),
+            'force_evaluations': evaluations,
+            'worker_wall_s': walls,
+            'warnings': ([] if path is None else path.get('warnings', [])) + warnings_of(plain, found),
+        }
+    )
+
+
+def finite_size_warnings(band: Band, min_distance: float) -> list[str]:
+    """Return a warning where periodic images of the migrating ion are nearer to each other than asked."""
+    distance = band.periodic_image_distance
+    if distance >= min_distance:
+        return []
+    return [
+        f'finite size: periodic images of the migrating {band.mobile_ion or "ions"} are {distance:.2f} Å apart, less '
+        f'than {min_distance:g} Å; give endpoints in a larger supercell'
+    ]
+
+
+def warnings_of(band: Band, found: Barriers) -> list[str]:
+    """Return what a reader of a barrier must know about it."""
+    warnings = []
+    if not band.info.converged:
+        warnings.append('the band is not converged: its barrier is that of the last good band')
+    if found.endpoint_maximum:
+        warnings.append('the highest image is an endpoint: there is no saddle between the endpoints')
+    if found.interior_minima:
+        minima = ', '.join(str(minimum[0]) for minimum in found.interior_minima)
+        warnings.append(f'the path has an interior minimum (image {minima}): the hop is made of several')
+    return warnings

@@ -1,0 +1,96 @@
+"""The one door between nodes and plain objects.
+
+AiiDA's own conversion of pymatgen structures drops magnetic moments silently and refuses oxidation states. Here a
+crystal is a `StructureData` whose kind names tell its atoms apart, and a `Dict` that says what each kind is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiida.orm import Dict, StructureData
+
+from aiida_embarrier.bands.band import KIND_PROPERTIES, kinds_of
+from aiida_embarrier.jobs.schemas import Geometry
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = ('geometry_from_node', 'kinds_to_dict', 'node_from_geometry', 'node_from_structure', 'structure_from_node')
+
+
+def node_from_structure(structure: Structure) -> tuple[StructureData, Dict]:
+    """Return the nodes of an ordered pymatgen structure: the crystal, and what its kinds are.
+
+    Sites of one element with different `magmom`, `oxidation_state` or `hubbard_u` become different kinds. Positions are
+    stored as they stand, not wrapped into the cell.
+    """
+    kinds, indices = kinds_of(structure)
+    node = StructureData(cell=structure.lattice.matrix.tolist())
+    for index, position in zip(indices, structure.cart_coords, strict=True):
+        kind = kinds[index]
+        node.append_atom(position=position.tolist(), symbols=kind.element, name=kind.name)
+    return node, Dict(kinds_to_dict(kinds))
+
+
+def kinds_to_dict(kinds: Any) -> dict[str, dict[str, float]]:
+    """Return the properties of each kind by its name; what is not known is left out."""
+    return {
+        kind.name: {name: value for name, value in kind.properties().items() if value is not None} for kind in kinds
+    }
+
+
+def structure_from_node(node: StructureData, kinds: Dict | None = None) -> Structure:
+    """Return the pymatgen structure of a crystal node, with the properties of its kinds as site properties.
+
+    :param kinds: properties by the name of the kind; None where there are none.
+    :raises ValueError: for disordered crystals, and for kinds that name a property nobody knows.
+    """
+    from pymatgen.core import Structure
+
+    table = {} if kinds is None else kinds.get_dict()
+    known = {name: key for key, name in KIND_PROPERTIES.items()}
+    for name, properties in table.items():
+        unknown = set(properties) - set(known)
+        if unknown:
+            raise ValueError(f'kind {name!r} has unknown properties {sorted(unknown)}: choose from {sorted(known)}')
+    elements = {}
+    for kind in node.kinds:
+        if len(kind.symbols) != 1 or kind.has_vacancies:
+            raise ValueError(f'kind {kind.name!r} is disordered: order the crystal first')
+        elements[kind.name] = kind.symbols[0]
+    names = [site.kind_name for site in node.sites]
+    properties: dict[str, list[Any]] = {'kind': names}
+    for name, key in known.items():
+        values = [table.get(kind, {}).get(name) for kind in names]
+        if any(value is not None for value in values):
+            properties[key] = values
+    return Structure(
+        node.cell,
+        [elements[name] for name in names],
+        [site.position for site in node.sites],
+        coords_are_cartesian=True,
+        site_properties=properties,
+    )
+
+
+def geometry_from_node(node: StructureData, kinds: Dict | None = None) -> Geometry:
+    """Return a crystal node as it stands in a worker's job file."""
+    structure = structure_from_node(node, kinds)
+    moments = structure.site_properties.get('magmom')
+    return Geometry(
+        lattice=structure.lattice.matrix.tolist(),
+        elements=[site.specie.symbol for site in structure],
+        positions=structure.cart_coords.tolist(),
+        magnetic_moments=None if moments is None else [float(moment or 0.0) for moment in moments],
+    )
+
+
+def node_from_geometry(geometry: Geometry, like: StructureData) -> StructureData:
+    """Return the crystal node of a worker's result, with the kinds of the crystal that went into the job."""
+    node = StructureData(cell=geometry.lattice)
+    for kind in like.kinds:
+        node.append_kind(kind)
+    for site, position in zip(like.sites, geometry.positions, strict=True):
+        node.append_site(type(site)(kind_name=site.kind_name, position=position))
+    return node

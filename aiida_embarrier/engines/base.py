@@ -1,0 +1,73 @@
+"""What an engine is, and which there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from aiida_embarrier.engines.protocols import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine')
+
+ENTRY_POINT_GROUP = 'aiida_embarrier.engines'
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to get energies and forces, by the names of its work chains: loading one imports no plugin.
+
+    The contract of its work chains:
+
+    * `relax` takes the dynamic namespace `structures` (StructureData by label), optionally `kinds` (Dict) and `cell`
+      (Str, `fixed` or `full`); it returns the namespace `structures` with the same labels, and the Dict `results`
+      whose `tasks` give for each label at least `energy` in eV.
+    * `neb` takes `band` (BandData, the interpolated path) and returns `band` (BandData with energies and forces, the
+      last good one also on failure) and the Dict `results`.
+
+    :param name: name of its entry point.
+    :param description: one line.
+    :param relax: entry point of the relax work chain, in `aiida.workflows`.
+    :param neb: entry point of the NEB work chain, in `aiida.workflows`.
+    :param protocol: its protocol file.
+    :param inputs: `module:function` that turns a resolved protocol into inputs of both work chains:
+        ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``.
+    :param functionals: keys of the density functionals it offers; empty for interatomic potentials.
+    :param capabilities: what it can do beyond the contract, for instance `charge`.
+    """
+
+    name: str
+    description: str
+    relax: str
+    neb: str
+    protocol: Path
+    inputs: str
+    functionals: tuple[str, ...] = ()
+    capabilities: frozenset[str] = frozenset()
+
+    def inputs_from_protocol(self, protocol: dict[str, Any], **kwargs: Any) -> dict[str, dict[str, Any]]:
+        """Return the inputs of the relax and NEB work chains for a resolved protocol."""
+        module, name = self.inputs.split(':')
+        function: Callable[..., dict[str, dict[str, Any]]] = getattr(import_module(module), name)
+        return function(protocol, **kwargs)
+
+
+def available_engines() -> tuple[str, ...]:
+    """Return the names of the engines, without importing anything of theirs."""
+    return tuple(sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)))
+
+
+def get_engine(name: str) -> Engine:
+    """Return an engine by its name.
+
+    :raises ValueError: for unknown names, with those there are.
+    """
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            return entry.load()
+    raise ValueError(f'unknown engine {name!r}{closest(name, available_engines())}')

@@ -1,0 +1,92 @@
+"""The computer and the code that the potential engine needs, made in one go."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiida.common.exceptions import NotExistent
+from aiida.orm import Computer, InstalledCode, User, load_code, load_computer
+
+__all__ = ('CODE_LABEL', 'find_worker', 'setup_code', 'setup_computer')
+
+CODE_LABEL = 'embarrier-worker'
+
+
+def find_worker() -> str | None:
+    """Return the path of the `embarrier-worker` of this Python environment, or of the PATH; None if there is none."""
+    beside = Path(sys.executable).parent / CODE_LABEL
+    return str(beside) if beside.is_file() else shutil.which(CODE_LABEL)
+
+
+def setup_computer(
+    label: str = 'localhost',
+    *,
+    hostname: str | None = None,
+    transport: str = 'core.local',
+    scheduler: str = 'core.direct',
+    work_dir: str | None = None,
+    cpus: int | None = None,
+) -> tuple[Computer, bool]:
+    """Return the computer with this label, made and configured if it does not exist, and whether it was made.
+
+    :param hostname: the label if None.
+    :param transport: `core.local`, `core.ssh_async`, ...
+    :param scheduler: `core.direct`, `core.slurm`, ...
+    :param work_dir: folder for the jobs; None for `aiida_run` in the home folder of the user.
+    :param cpus: processes per machine that a job asks for by default.
+    """
+    try:
+        return load_computer(label), False
+    except NotExistent:
+        pass
+    computer = Computer(
+        label=label,
+        hostname=hostname or label,
+        transport_type=transport,
+        scheduler_type=scheduler,
+        workdir=work_dir
+        or (str(Path.home() / 'aiida_run') if transport == 'core.local' else '/home/{username}/aiida_run'),
+    )
+    computer.set_default_mpiprocs_per_machine(cpus or 1)
+    computer.store()
+    options: dict[str, Any] = {'safe_interval': 0.0} if transport == 'core.local' else {}
+    computer.configure(user=User.collection.get_default(), **options)
+    if transport == 'core.local':
+        computer.set_minimum_job_poll_interval(1.0)
+    return computer, True
+
+
+def setup_code(
+    computer: Computer, executable: str | None = None, label: str = CODE_LABEL, prepend_text: str = ''
+) -> tuple[InstalledCode, bool]:
+    """Return the worker's code on a computer, made if it does not exist, and whether it was made.
+
+    :param executable: absolute path of `embarrier-worker` on that computer; None for the one of this environment, where
+        the computer is this machine.
+    :param prepend_text: lines for the job script before the worker starts, for instance `module load`.
+    :raises ValueError: where the executable is not known.
+    """
+    try:
+        return load_code(f'{label}@{computer.label}'), False
+    except NotExistent:
+        pass
+    if executable is None and computer.transport_type == 'core.local':
+        executable = find_worker()
+    if executable is None:
+        raise ValueError(
+            f'where is {CODE_LABEL} on {computer.label}? Install aiida-embarrier there and give the absolute path of '
+            'the executable'
+        )
+    code = InstalledCode(
+        label=label,
+        computer=computer,
+        filepath_executable=executable,
+        default_calc_job_plugin='embarrier.potential.neb',
+        prepend_text=prepend_text,
+        use_double_quotes=False,
+        with_mpi=False,
+    )
+    return code.store(), True

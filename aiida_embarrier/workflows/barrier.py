@@ -1,0 +1,499 @@
+"""From a crystal and a hop, from two endpoints, or from a ready band, to the migration barrier."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiida.engine import ToContext, WorkChain, if_
+from aiida.orm import Bool, Dict, Float, Int, List, Str, StructureData
+from aiida.plugins import WorkflowFactory
+
+from aiida_embarrier.calculations.paths import align, create_endpoints, interpolate, resolve_hop, summarise
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.engines.protocols import resolve_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiida.engine import ExitCode, ProcessBuilder
+    from aiida.engine.processes.workchains.workchain import WorkChainSpec
+    from aiida.orm import AbstractCode
+
+__all__ = ('HOST_TREATMENTS', 'MigrationBarrierWorkChain', 'barrier_protocol')
+
+PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
+HOST_TREATMENTS = ('none', 'positions', 'cell')
+INTERPOLATIONS = ('idpp', 'linear')
+MECHANISMS = ('vacancy', 'interstitial', 'any')
+
+
+def barrier_protocol(
+    engine: str = 'potential', protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return everything that a launch with this protocol would use; needs no profile and no code.
+
+    :param overrides: nested mapping; the inputs of the engine stand under the key `engine`.
+    :return: the inputs of the work chain, and under `engine` those of the engine.
+    :raises ValueError: for unknown engines, protocols and keys, naming the closest known one.
+    """
+    changes = dict(overrides or {})
+    of_engine = changes.pop('engine', {})
+    resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
+    resolved['engine'] = resolve_protocol(get_engine(engine).protocol, protocol, of_engine)
+    return resolved
+
+
+def choice_validator(choices: tuple[str, ...]) -> Any:
+    """Return a validator of an input that is one of a few words."""
+
+    def validate(node: Str | None, _: Any) -> str | None:
+        if node is not None and node.value not in choices:
+            return f'{node.value!r} is not one of {", ".join(choices)}'
+        return None
+
+    return validate
+
+
+def validate_n_images(node: Int | None, _: Any) -> str | None:
+    """Check that there is an image between the endpoints."""
+    if node is not None and node.value < 3:
+        return f'a band needs at least 3 images, the endpoints included; got {node.value}'
+    return None
+
+
+def validate_engine(node: Str | None, _: Any) -> str | None:
+    """Check that there is such an engine."""
+    if node is None:
+        return None
+    try:
+        get_engine(node.value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def validate_inputs(inputs: Any, _: Any) -> str | None:
+    """Check what is to be computed, and the inputs of the engine against its own work chains."""
+    starts = {
+        'a crystal and a hop': 'structure' in inputs or 'hop' in inputs,
+        'two endpoints': 'initial' in inputs or 'final' in inputs,
+        'a band': 'band' in inputs,
+    }
+    given = [name for name, present in starts.items() if present]
+    if len(given) != 1:
+        return (
+            'give a crystal and a hop (`structure`, `hop`), or two endpoints (`initial`, `final`), or a `band`; '
+            f'got {" and ".join(given) or "none of them"}'
+        )
+    missing = [
+        name
+        for pair in (('structure', 'hop'), ('initial', 'final'))
+        for name in pair
+        if any(other in inputs for other in pair) and name not in inputs
+    ]
+    if missing:
+        return f'the input `{missing[0]}` is missing'
+    if 'structure' in inputs:
+        try:
+            resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
+        except ValueError as error:
+            return str(error)
+    return validate_engine_inputs(inputs)
+
+
+def validate_engine_inputs(inputs: Any) -> str | None:
+    """Check the inputs of the engine against the specifications of its work chains."""
+    engine = get_engine(inputs['engine'].value)
+    given = inputs.get('engine_inputs', {})
+    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'band'}}
+    for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
+        if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
+            continue
+        if kind not in given:
+            return f'the namespace `engine_inputs.{kind}` is missing: fill it with `get_builder_from_protocol`'
+        ports = WorkflowFactory(entry_point).spec().inputs
+        # `pre_process` inside a validator would change the inputs that are validated: work on a copy.
+        values = copy.copy(dict(given[kind]))
+        unknown = set(values) - set(ports)
+        if unknown:
+            return f'engine_inputs.{kind}: the engine {engine.name!r} has no input {sorted(unknown)[0]!r}'
+        for name, port in ports.items():
+            if name in filled_in[kind] or name == 'metadata':
+                continue
+            if name not in values:
+                if port.required and not port.has_default():
+                    return f'engine_inputs.{kind}: the input `{name}` is missing'
+                continue
+            error = port.validate(values[name])
+            if error is not None:
+                return f'engine_inputs.{kind}.{name}: {error.message}'
+    return None
+
+
+def needs_relaxation(inputs: Any) -> bool:
+    """Return whether these inputs make the work chain relax anything."""
+    if 'band' in inputs:
+        return False
+    host = 'structure' in inputs and inputs['relax_host'].value != 'none'
+    return bool(host or inputs['relax_endpoints'].value)
+
+
+class MigrationBarrierWorkChain(WorkChain):
+    """The migration barrier of an ion, with any engine.
+
+    It starts from a crystal and a hop, from two endpoints, or from a band. The host is relaxed, the endpoints are made
+    in a supercell and relaxed at fixed cell, a band is interpolated between them and optimised, and the barrier is
+    summarised by every definition. Each step is a node; the last good band is an output also on failure.
+    """
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+        """Define the inputs, the outline, the outputs and the exit codes."""
+        super().define(spec)
+        spec.input('structure', valid_type=StructureData, required=False, help='The crystal.')
+        spec.input(
+            'hop',
+            valid_type=Dict,
+            required=False,
+            help='The hop: `{ion, number}` as `aiida-embarrier hops` lists them, with the mechanism and limits that '
+            'were given there, or a hop spelt out (`aiida_embarrier.structures.hops.Hop.to_dict`).',
+        )
+        spec.input('initial', valid_type=StructureData, required=False, help='The initial endpoint.')
+        spec.input('final', valid_type=StructureData, required=False, help='The final endpoint.')
+        spec.input('band', valid_type=BandData, required=False, help='A band to start from; nothing is relaxed first.')
+        spec.input(
+            'kinds', valid_type=Dict, required=False, help='Moments, oxidation states and U by the names of the kinds.'
+        )
+        spec.input(
+            'mechanism',
+            valid_type=Str,
+            default=lambda: Str('vacancy'),
+            validator=choice_validator(MECHANISMS),
+            help='For two given endpoints: how many ions may move. A hop says itself.',
+        )
+        spec.input(
+            'relax_host',
+            valid_type=Str,
+            default=lambda: Str('cell'),
+            validator=choice_validator(HOST_TREATMENTS),
+            help='What of the crystal is relaxed before hops are made: none, positions or cell.',
+        )
+        spec.input('relax_endpoints', valid_type=Bool, default=lambda: Bool(True), help='Relax the endpoints.')
+        spec.input(
+            'n_images',
+            valid_type=Int,
+            default=lambda: Int(7),
+            validator=validate_n_images,
+            help='Number of images, the endpoints included.',
+        )
+        spec.input(
+            'interpolation',
+            valid_type=Str,
+            default=lambda: Str('idpp'),
+            validator=choice_validator(INTERPOLATIONS),
+            help='idpp or linear.',
+        )
+        spec.input('waypoints', valid_type=List, required=False, help='Positions in Å which the ion passes on its way.')
+        spec.input(
+            'min_image_distance',
+            valid_type=Float,
+            default=lambda: Float(8.0),
+            help='Smallest distance between periodic images of the migrating ion in Å.',
+        )
+        spec.input('supercell', valid_type=List, required=False, help='Supercell, instead of `min_image_distance`.')
+        spec.input(
+            'engine',
+            valid_type=Str,
+            default=lambda: Str('potential'),
+            validator=validate_engine,
+            help='Name of the engine.',
+        )
+        spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
+        for kind in ('relax', 'neb'):
+            spec.input_namespace(f'engine_inputs.{kind}', dynamic=True, required=False)
+        spec.inputs.validator = validate_inputs
+
+        spec.outline(
+            cls.setup,
+            if_(cls.should_relax_host)(cls.relax_host, cls.inspect_host),
+            if_(cls.has_crystal)(cls.make_endpoints),
+            if_(cls.has_endpoints)(cls.align_endpoints),
+            if_(cls.should_relax_endpoints)(cls.relax_endpoints, cls.inspect_endpoints),
+            if_(cls.has_no_band)(cls.interpolate),
+            cls.run_neb,
+            cls.inspect_neb,
+        )
+
+        spec.output('band', valid_type=BandData, required=False, help='The band; the last good one on failure.')
+        spec.output('summary', valid_type=Dict, required=False, help='Barriers, convergence, cost and warnings.')
+        spec.output('host', valid_type=StructureData, required=False, help='The relaxed host.')
+        spec.output('initial', valid_type=StructureData, required=False, help='The initial endpoint, relaxed if asked.')
+        spec.output('final', valid_type=StructureData, required=False, help='The final endpoint, relaxed if asked.')
+        spec.exit_code(201, 'ERROR_INVALID_PATH', message='No path can be made of the input: {message}')
+        spec.exit_code(310, 'ERROR_HOST', message='The relaxation of the host failed: {message}')
+        spec.exit_code(311, 'ERROR_ENDPOINTS', message='The relaxation of the endpoints failed: {message}')
+        spec.exit_code(312, 'ERROR_NEB', message='The band could not be computed: {message}')
+        spec.exit_code(
+            510,
+            'ERROR_BAND_NOT_CONVERGED',
+            message='The band did not converge; the last good one is the output `band`: {message}',
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        *,
+        structure: StructureData | None = None,
+        hop: Mapping[str, Any] | Dict | None = None,
+        initial: StructureData | None = None,
+        final: StructureData | None = None,
+        band: BandData | None = None,
+        kinds: Dict | None = None,
+        mechanism: str | None = None,
+        waypoints: list[list[float]] | None = None,
+        engine: str = 'potential',
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with everything filled in; every input can still be changed.
+
+        :param code: the code of the engine; for the potential engine that of `embarrier-worker`.
+        :param protocol: `fast`, `balanced` (default) or `stringent`.
+        :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
+            `aiida-embarrier show-protocol` prints all keys.
+        :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
+        :raises ValueError: for unknown engines, protocols and keys.
+        """
+        resolved = barrier_protocol(engine, protocol, overrides)
+        builder = cls.get_builder()
+        given = {'structure': structure, 'initial': initial, 'final': final, 'band': band, 'kinds': kinds}
+        for name, node in given.items():
+            if node is not None:
+                setattr(builder, name, node)
+        if hop is not None:
+            builder.hop = hop if isinstance(hop, Dict) else Dict(dict(hop))
+        if mechanism is not None:
+            builder.mechanism = Str(mechanism)
+        if waypoints is not None:
+            builder.waypoints = List(waypoints)
+        builder.engine = Str(engine)
+        builder.relax_host = Str(resolved['relax_host'])
+        builder.relax_endpoints = Bool(resolved['relax_endpoints'])
+        builder.n_images = Int(resolved['n_images'])
+        builder.interpolation = Str(resolved['interpolation'])
+        builder.min_image_distance = Float(resolved['min_image_distance'])
+        if resolved['supercell'] is not None:
+            builder.supercell = List(resolved['supercell'])
+        inputs = get_engine(engine).inputs_from_protocol(resolved['engine'], code=code, options=options)
+        for kind, values in inputs.items():
+            builder.engine_inputs[kind] = values
+        return builder
+
+    # ---------------------------------------------------------------- which steps
+
+    def has_crystal(self) -> bool:
+        """Return whether the path is made from a crystal and a hop."""
+        return 'structure' in self.inputs
+
+    def has_endpoints(self) -> bool:
+        """Return whether two endpoints were given."""
+        return 'initial' in self.inputs
+
+    def has_no_band(self) -> bool:
+        """Return whether a band has to be made."""
+        return 'band' not in self.inputs
+
+    def should_relax_host(self) -> bool:
+        """Return whether the host is to be relaxed."""
+        return self.has_crystal() and self.inputs.relax_host.value != 'none'
+
+    def should_relax_endpoints(self) -> bool:
+        """Return whether the endpoints are to be relaxed."""
+        return self.has_no_band() and self.inputs.relax_endpoints.value
+
+    # ---------------------------------------------------------------- steps
+
+    def setup(self) -> None:
+        """Say what is going to happen."""
+        self.ctx.engine = get_engine(self.inputs.engine.value)
+        self.ctx.path = None
+        self.ctx.results = {}
+        self.ctx.host = self.inputs.get('structure')
+        self.ctx.band = self.inputs.get('band')
+        if self.has_crystal():
+            hop = self.inputs.hop.get_dict()
+            start = f'{self.ctx.host.get_formula()}, hop {hop.get("number", "")} of {hop.get("ion", "the ion")}'
+        elif self.has_endpoints():
+            start = f'two endpoints of {self.inputs.initial.get_formula()}'
+        else:
+            start = f'band {self.ctx.band.pk} of {self.ctx.band.base.attributes.get("formula")}'
+        self.report(f'migration barrier from {start}, engine {self.ctx.engine.name}')
+
+    def _kinds(self) -> dict[str, Dict]:
+        return {'kinds': self.inputs.kinds} if 'kinds' in self.inputs else {}
+
+    def _submit_relax(self, structures: dict[str, StructureData], cell: str, label: str) -> Any:
+        return self.submit(
+            WorkflowFactory(self.ctx.engine.relax),
+            structures=structures,
+            cell=Str(cell),
+            metadata={'call_link_label': label},
+            **self._kinds(),
+            **self.inputs.engine_inputs.relax,
+        )
+
+    def relax_host(self) -> Any:
+        """Relax the crystal."""
+        what = self.inputs.relax_host.value
+        node = self._submit_relax({'host': self.ctx.host}, 'full' if what == 'cell' else 'fixed', 'relax_host')
+        atoms = len(self.ctx.host.sites)
+        self.report(f'relaxing the host ({atoms} atoms, {"positions and cell" if what == "cell" else what}): {node.pk}')
+        return ToContext(relax_host=node)
+
+    def inspect_host(self) -> ExitCode | None:
+        """Take the relaxed host."""
+        node = self.ctx.relax_host
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_HOST.format(message=node.exit_message or node.process_state)
+        before, self.ctx.host = self.ctx.host, node.outputs.structures.host
+        self.ctx.results['relax_host'] = node.outputs.results
+        self.out('host', self.ctx.host)
+        change = 100 * (self.ctx.host.get_cell_volume() / before.get_cell_volume() - 1)
+        task = node.outputs.results['tasks']['host']
+        self.report(f'host relaxed: {task["energy"]:.3f} eV after {task["n_steps"]} steps, volume {change:+.1f} %')
+        return None
+
+    def make_endpoints(self) -> ExitCode | None:
+        """Make the endpoints of the hop in a supercell of the host."""
+        parameters: dict[str, Any] = {'min_image_distance': self.inputs.min_image_distance.value}
+        if 'supercell' in self.inputs:
+            parameters['supercell'] = self.inputs.supercell.get_list()
+        outputs, node = create_endpoints.run_get_node(
+            host=self.ctx.host,
+            hop=self.inputs.hop,
+            parameters=Dict(parameters),
+            crystal=self.inputs.structure,
+            **self._kinds(),
+            metadata={'call_link_label': 'create_endpoints'},
+        )
+        return self._take_endpoints(outputs, node)
+
+    def align_endpoints(self) -> ExitCode | None:
+        """Bring the given endpoints into the same order."""
+        outputs, node = align.run_get_node(
+            initial=self.inputs.initial,
+            final=self.inputs.final,
+            parameters=Dict(
+                {
+                    'mechanism': self.inputs.mechanism.value,
+                    'min_image_distance': self.inputs.min_image_distance.value,
+                }
+            ),
+            **self._kinds(),
+            metadata={'call_link_label': 'align_endpoints'},
+        )
+        return self._take_endpoints(outputs, node)
+
+    def _take_endpoints(self, outputs: Any, node: Any) -> ExitCode | None:
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_INVALID_PATH.format(message=node.exit_message)
+        self.ctx.initial, self.ctx.final, self.ctx.path = outputs['initial'], outputs['final'], outputs['path']
+        for warning in self.ctx.path['warnings']:
+            self.report(f'warning: {warning}')
+        if not self.inputs.relax_endpoints.value:
+            self._out_endpoints()
+        self.report(f'endpoints made: {len(self.ctx.initial.sites)} atoms, {self.ctx.path["mechanism"]} mechanism')
+        return None
+
+    def _out_endpoints(self) -> None:
+        self.out('initial', self.ctx.initial)
+        self.out('final', self.ctx.final)
+
+    def relax_endpoints(self) -> Any:
+        """Relax both endpoints at fixed cell."""
+        structures = {'initial': self.ctx.initial, 'final': self.ctx.final}
+        node = self._submit_relax(structures, 'fixed', 'relax_endpoints')
+        self.report(f'relaxing both endpoints at fixed cell: {node.pk}')
+        return ToContext(relax_endpoints=node)
+
+    def inspect_endpoints(self) -> ExitCode | None:
+        """Take the relaxed endpoints."""
+        node = self.ctx.relax_endpoints
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_ENDPOINTS.format(message=node.exit_message or node.process_state)
+        self.ctx.initial, self.ctx.final = (node.outputs.structures[label] for label in ('initial', 'final'))
+        self.ctx.results['relax_endpoints'] = node.outputs.results
+        self._out_endpoints()
+        energies = {label: task['energy'] for label, task in node.outputs.results['tasks'].items()}
+        self.report(f'endpoints relaxed: final minus initial {energies["final"] - energies["initial"]:+.3f} eV')
+        return None
+
+    def interpolate(self) -> ExitCode | None:
+        """Make the starting band."""
+        parameters: dict[str, Any] = {
+            'n_images': self.inputs.n_images.value,
+            'interpolation': self.inputs.interpolation.value,
+        }
+        if self.has_crystal():
+            parameters['host_treatment'] = self.inputs.relax_host.value
+        if 'waypoints' in self.inputs:
+            parameters['waypoints'] = self.inputs.waypoints.get_list()
+        band, node = interpolate.run_get_node(
+            initial=self.ctx.initial,
+            final=self.ctx.final,
+            path=self.ctx.path,
+            parameters=Dict(parameters),
+            **self._kinds(),
+            metadata={'call_link_label': 'interpolate'},
+        )
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_INVALID_PATH.format(message=node.exit_message)
+        self.ctx.band = band
+        length = band.base.attributes.get('hop_length')
+        self.report(
+            f'band of {parameters["n_images"]} images made ({parameters["interpolation"]})'
+            + ('' if length is None else f', the ion moves {length:.2f} Å')
+        )
+        return None
+
+    def run_neb(self) -> Any:
+        """Optimise the band."""
+        node = self.submit(
+            WorkflowFactory(self.ctx.engine.neb),
+            band=self.ctx.band,
+            metadata={'call_link_label': 'neb'},
+            **self.inputs.engine_inputs.neb,
+        )
+        self.report(f'optimising the band: {node.pk}')
+        return ToContext(neb=node)
+
+    def inspect_neb(self) -> ExitCode | None:
+        """Attach the band and its summary, also of a band that did not converge."""
+        node = self.ctx.neb
+        message = node.exit_message or str(node.process_state)
+        if 'band' not in node.outputs:
+            return self.exit_codes.ERROR_NEB.format(message=message)
+        band = node.outputs.band
+        self.out('band', band)
+        results = dict(self.ctx.results)
+        if 'results' in node.outputs:
+            results['neb'] = node.outputs.results
+        if self.ctx.path is not None:
+            results['path'] = self.ctx.path
+        summary, calculation = summarise.run_get_node(band=band, **results, metadata={'call_link_label': 'summarise'})
+        if calculation.is_finished_ok:
+            self.out('summary', summary)
+            attributes = band.base.attributes
+            self.report(
+                f'barrier {attributes.get("barrier_forward"):.3f} eV forward, '
+                f'{attributes.get("barrier_reverse"):.3f} eV reverse; residual force '
+                f'{attributes.get("residual_force"):.3f} eV/Å'
+            )
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_BAND_NOT_CONVERGED.format(message=message)
+        return None
