@@ -38,7 +38,18 @@ def suite(tmp_path):
 @pytest.mark.parametrize(('no_skips', 'closing'), [('', '1 passed, 3 skipped, 1 xfailed'), ('1', 'error')])
 def test_skips_are_failures_where_asked(suite, no_skips, closing):
     finished = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-ra', '--continue-on-collection-errors', '-p', 'no:cacheprovider', suite],
+        [
+            sys.executable,
+            '-m',
+            'pytest',
+            '-ra',
+            '--continue-on-collection-errors',
+            '-p',
+            'no:cacheprovider',
+            '-p',
+            'no:warnings',
+            suite,
+        ],
         env={**os.environ, 'EMBARRIER_NO_SKIPS': no_skips},
         cwd=suite,
         capture_output=True,

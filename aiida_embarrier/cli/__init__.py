@@ -1,0 +1,69 @@
+"""The command line ``aiida-embarrier``.
+
+A new command is a module of this package that holds a click command named ``command``, and a line in :data:`COMMANDS`.
+Command modules import at their top nothing heavier than click, so that ``--help`` and completion answer at once: what a
+command works with is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from aiida_embarrier import __version__
+
+__all__ = ('COMMANDS', 'main')
+
+#: The commands in the order of ``--help``; the dashes of a command are underscores in its module.
+COMMANDS = ('hops',)
+
+
+class CommandLine(click.Group):
+    """A group that imports a command when it is asked for, and shows errors of the package without a traceback."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        """Return a command, None for an unknown name."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and make errors whose message is meant for users into messages."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.params.get('show_traceback') or not _is_for_users(error):
+                raise
+            raise click.ClickException(_message(error)) from error
+
+
+def _is_for_users(error: Exception) -> bool:
+    # AiiDA's errors exist only where a command has imported AiiDA.
+    exceptions = sys.modules.get('aiida.common.exceptions')
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError)
+    if exceptions is not None:
+        kinds = (*kinds, exceptions.AiidaException)
+    # A closed pipe (`| head`) is for click, which ends quietly.
+    return isinstance(error, kinds) and not isinstance(error, BrokenPipeError)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f'{error.filename}: {error.strerror}'
+    return str(error) or type(error).__name__
+
+
+@click.group(cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']})
+@click.version_option(__version__, prog_name='aiida-embarrier')
+@click.option('--traceback', 'show_traceback', is_flag=True, help='Show where in the code an error comes from.')
+def main(show_traceback: bool) -> None:
+    """Compute migration barriers of battery materials, every step in the provenance graph."""

@@ -1,0 +1,174 @@
+"""Run a process in this terminal: a progress bar while it runs, and Ctrl-C ends its children before itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiida.common.exceptions import NotExistent
+from aiida.engine.runners import Runner
+from aiida.manage import get_manager
+from aiida.orm import CalcJobNode
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from aiida_embarrier.jobs.schemas import PROGRESS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiida.engine import Process, ProcessBuilder
+    from aiida.orm import ProcessNode
+
+__all__ = ('run_in_terminal',)
+
+POLL_INTERVAL = 0.5  # s
+
+
+class TerminalRunner(Runner):
+    """A runner that knows its processes, so that an interrupt can end the innermost first.
+
+    AiiDA's own runner kills the outermost process only, and its children wait for ever.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.processes: list[Process] = []
+
+    def instantiate_process(self, process: Any, **inputs: Any) -> Process:
+        """Make a process and remember it."""
+        instance = super().instantiate_process(process, **inputs)
+        self.processes.append(instance)
+        return instance
+
+    def kill_all(self) -> None:
+        """Kill all processes that are not done, children before their parents."""
+        for process in reversed(self.processes):
+            if not process.has_terminated():
+                process.kill(msg_text='interrupted in the terminal')
+
+
+def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
+    """Run a process to its end and return its node; without a terminal there is no bar.
+
+    :raises KeyboardInterrupt: after an interrupt, once every process has been ended.
+    """
+    manager = get_manager()
+    profile = manager.get_profile()
+    assert profile is not None
+    runner = TerminalRunner(
+        broker_submit=False,
+        communicator=None,
+        persister=manager.get_persister(),
+        poll_interval=0.0 if profile.is_test_profile else manager.get_option('runner.poll.interval'),
+    )
+    process = runner.instantiate_process(builder)
+    interrupted = False
+
+    def interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            runner.loop.call_soon_threadsafe(runner.kill_all)
+
+    with _bar() as bar, _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
+        watch = runner.loop.create_task(_watch(process.node, bar))
+        try:
+            runner.run_until_complete(process.step_until_terminated())
+        finally:
+            watch.cancel()
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.node
+
+
+@contextmanager
+def _on_signal(number: int, handler: Any) -> Iterator[None]:
+    original = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, original)
+
+
+@contextmanager
+def _bar() -> Iterator[tqdm | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with (
+        tqdm(total=100, bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar,
+        logging_redirect_tqdm([logging.getLogger(), logging.getLogger('aiida')]),
+    ):
+        yield bar
+
+
+async def _watch(node: ProcessNode, bar: tqdm | None) -> None:
+    """Show the progress file of the running jobs of a process until cancelled."""
+    if bar is None:
+        return
+    while True:
+        line = last_progress(node)
+        if line is not None:
+            bar.n = round(100 * fraction_done(line))
+            bar.set_description_str(describe_progress(line), refresh=False)
+        bar.refresh()
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+def running_jobs(node: ProcessNode) -> list[CalcJobNode]:
+    """Return the jobs below a process that are not done."""
+    jobs = []
+    for child in node.called:
+        if isinstance(child, CalcJobNode):
+            if not child.is_terminated:
+                jobs.append(child)
+        elif not child.is_terminated:
+            jobs.extend(running_jobs(child))
+    return jobs
+
+
+def last_progress(node: ProcessNode) -> dict[str, Any] | None:
+    """Return the last line of the progress file of a running job on this machine, None where there is none."""
+    for job in running_jobs(node):
+        try:
+            local = job.computer.transport_type == 'core.local'
+        except NotExistent:
+            continue
+        folder = job.get_remote_workdir()
+        if not local or folder is None:
+            continue
+        path = Path(folder) / PROGRESS_FILE
+        if not path.is_file():
+            continue
+        for text in reversed(path.read_text(encoding='utf8').splitlines()):
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError:  # a line that is being written
+                continue
+    return None
+
+
+def fraction_done(line: dict[str, Any]) -> float:
+    """Return how far a task is, by the logarithm of its force between the first and the threshold."""
+    force, threshold = line.get('force'), line.get('force_threshold')
+    if not force or not threshold or force <= threshold:
+        return 1.0 if force and threshold else 0.0
+    return min(max(1 - math.log(force / threshold) / math.log(100), 0.0), 1.0)
+
+
+def describe_progress(line: dict[str, Any]) -> str:
+    """Return a progress line for people."""
+    parts = [str(line.get('label', '')), f'step {line["step"]}' if 'step' in line else '']
+    if line.get('force') is not None:
+        parts.append(f'force {line["force"]:.3f} eV/Å (aim {line.get("force_threshold", 0):.3f})')
+    if line.get('barrier') is not None:
+        parts.append(f'barrier so far {line["barrier"]:.3f} eV')
+    return ', '.join(part for part in parts if part)
