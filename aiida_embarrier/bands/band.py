@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from aiida_embarrier.bands.geometry import reduced_lattice
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -207,8 +209,15 @@ class Band:
 
     @property
     def displacements(self) -> np.ndarray:
-        """Displacement of every atom from each image to the next in Å, shape (n_images - 1, n_atoms, 3)."""
-        return np.diff(self.positions, axis=0)
+        """Displacement of every atom from each image to the next in Å, shape (n_images - 1, n_atoms, 3).
+
+        Where the images have different lattices it is the difference of the fractional positions in the mean of the two
+        lattices: a change of the cell alone displaces no atom.
+        """
+        if self.lattice.ndim == 2:
+            return np.diff(self.positions, axis=0)
+        displacements: np.ndarray = np.diff(self.fractional, axis=0) @ ((self.lattice[:-1] + self.lattice[1:]) / 2)
+        return displacements
 
     @property
     def reaction_coordinate(self) -> np.ndarray:
@@ -221,17 +230,14 @@ class Band:
         """Distance between the first and the last position of the migrating ion in Å (of the farthest, if several)."""
         if not self.mobile:
             return None
-        moves = self.positions[-1, list(self.mobile)] - self.positions[0, list(self.mobile)]
+        ends = self.fractional[[0, -1]][:, list(self.mobile)]
+        moves = (ends[1] - ends[0]) @ ((self.lattice_of(0) + self.lattice_of(-1)) / 2)
         return float(np.linalg.norm(moves, axis=1).max())
 
     @property
     def periodic_image_distance(self) -> float:
         """Smallest distance between periodic images of the migrating ion in Å: the shortest lattice vector."""
-        from pymatgen.core import Lattice
-
-        return min(
-            float(min(Lattice(matrix).get_lll_reduced_lattice().abc)) for matrix in self.lattice.reshape(-1, 3, 3)
-        )
+        return min(float(np.linalg.norm(reduced_lattice(matrix)[0])) for matrix in self.lattice.reshape(-1, 3, 3))
 
     # ---------------------------------------------------------------- changes
 
