@@ -235,7 +235,7 @@ def warnings_of(band: Band, found: Barriers) -> list[str]:
         warnings.append('the band is not converged: its barrier is that of the last good band')
     if found.endpoint_maximum:
         warnings.append('the highest image is an endpoint: there is no saddle between the endpoints')
-    if found.interior_minima:
-        minima = ', '.join(str(minimum[0]) for minimum in found.interior_minima)
+    if found.minima:
+        minima = ', '.join(str(minimum.image) for minimum in found.minima)
         warnings.append(f'the path has an interior minimum (image {minima}): the hop is made of several')
     return warnings

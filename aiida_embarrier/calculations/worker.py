@@ -99,7 +99,7 @@ class WorkerCalculation(CalcJob):
     # The worker's numbers change when NUMERICS_VERSION does, and cached results must not outlive that.
     CACHE_VERSION = NUMERICS_VERSION
 
-    _parser: ClassVar[str]
+    _parser: ClassVar[str | None] = None
 
     @classmethod
     def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]

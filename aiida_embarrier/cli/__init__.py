@@ -18,7 +18,7 @@ from aiida_embarrier import __version__
 __all__ = ('COMMANDS', 'main')
 
 #: The commands in the order of ``--help``; the dashes of a command are underscores in its module.
-COMMANDS = ('hops',)
+COMMANDS = ('doctor', 'setup', 'hops', 'launch', 'show', 'plot', 'list', 'export', 'show-protocol')
 
 
 class CommandLine(click.Group):

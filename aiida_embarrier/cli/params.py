@@ -11,7 +11,18 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ('FORMAT', 'ION', 'STRUCTURE', 'with_profile')
+__all__ = (
+    'ENGINE',
+    'FORMAT',
+    'ION',
+    'OVERRIDES',
+    'PROTOCOL',
+    'STRUCTURE',
+    'STRUCTURE_FILE',
+    'collect_overrides',
+    'load_band',
+    'with_profile',
+)
 
 NO_PROFILE = """there is no AiiDA profile yet. These two lines make one and start its daemon, without any service:
 
@@ -29,7 +40,62 @@ FORMAT = click.option(
 
 ION = click.option('--ion', required=True, metavar='SYMBOL', help='The migrating ion, such as Li.')
 
-STRUCTURE = click.argument('structure', metavar='FILE', type=click.Path(exists=True, dir_okay=False, path_type=Path))
+STRUCTURE_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+STRUCTURE = click.argument('structure', metavar='FILE', type=STRUCTURE_FILE)
+
+ENGINE = click.option(
+    '--engine', default='potential', show_default=True, metavar='NAME', help='Engine to compute with.'
+)
+
+PROTOCOL = click.option('--protocol', metavar='NAME', help='fast, balanced (default) or stringent.')
+
+
+def OVERRIDES(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  (two options that go together)
+    """Give a command the options that change values of a protocol."""
+    file = click.option(
+        '--config',
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar='YAML',
+        help='File with values that replace those of the protocol; `show-protocol` prints one.',
+    )
+    single = click.option(
+        '--set',
+        'settings',
+        multiple=True,
+        metavar='KEY=VALUE',
+        help='A single value, for instance `--set engine.neb.climb=false`; may be repeated.',
+    )
+    return file(single(command))
+
+
+def collect_overrides(config: Path | None, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the overrides of a protocol from a file and single settings, which win.
+
+    :raises click.BadParameter: for a file that is no mapping, and settings that are not KEY=VALUE.
+    """
+    import yaml
+
+    overrides: Any = {}
+    if config is not None:
+        try:
+            overrides = yaml.safe_load(config.read_text(encoding='utf8')) or {}
+        except yaml.YAMLError as error:
+            raise click.BadParameter(f'{config} is not YAML: {error}', param_hint='--config') from error
+        if not isinstance(overrides, dict):
+            raise click.BadParameter(f'{config} holds no mapping of keys to values', param_hint='--config')
+    for setting in settings:
+        key, equals, text = setting.partition('=')
+        if not equals or not key:
+            raise click.BadParameter(f'{setting!r} is not KEY=VALUE', param_hint='--set')
+        place = overrides
+        *outer, last = key.split('.')
+        for name in outer:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise click.BadParameter(f'{name!r} in {setting!r} is a value, not a group of keys', param_hint='--set')
+        place[last] = yaml.safe_load(text)
+    return overrides
 
 
 def with_profile(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,3 +142,30 @@ def load_profile(name: str | None = None) -> None:
         wanted = f'no AiiDA profile {name!r}' if name else 'no default AiiDA profile'
         raise click.ClickException(f'there is {wanted}: choose one of {known} with --profile') from error
     manager.load_profile(profile)
+
+
+def load_band(identifier: str) -> Any:
+    """Return the band node that a PK, a UUID or a label names: a band itself, or the band of a process.
+
+    :raises click.ClickException: where there is no such node, and where it has no band.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import ProcessNode, load_node
+
+    from aiida_embarrier.data.band import BandData
+
+    try:
+        node = load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        raise click.ClickException(f'there is no node {identifier!r} in this profile: {error}') from error
+    if isinstance(node, BandData):
+        return node
+    if isinstance(node, ProcessNode):
+        if 'band' in node.outputs:
+            return node.outputs.band
+        state = node.process_state.value if node.process_state else 'of unknown state'
+        raise click.ClickException(
+            f'process {node.pk} ({node.process_label}, {state}) has no band: '
+            f'`verdi process report {node.pk}` tells how far it came'
+        )
+    raise click.ClickException(f'node {node.pk} is a {type(node).__name__}, neither a band nor a process')

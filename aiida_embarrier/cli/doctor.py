@@ -1,0 +1,166 @@
+"""``aiida-embarrier doctor``: what is missing, and how to mend it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aiida_embarrier.cli.output import Column, echo_json, echo_table
+from aiida_embarrier.cli.params import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ('command',)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    :param state: `ok`, `missing` (a launch would fail) or `optional` (something is not there that not all need).
+    :param remedy: what to type, empty where all is well.
+    """
+
+    item: str
+    state: str
+    detail: str
+    remedy: str = ''
+
+
+@click.command('doctor')
+@click.option('-p', '--profile', metavar='NAME', envvar='AIIDA_PROFILE', help='AiiDA profile to examine.')
+@click.option('--deep', is_flag=True, help='Also start the worker and load the default potential (seconds).')
+@FORMAT
+def command(profile: str | None, deep: bool, output_format: str) -> None:
+    """Examine profile, broker, daemon, codes, potentials and devices; say what is missing and how to mend it.
+
+    The exit code is 1 where a launch would fail.
+    """
+    findings = [*_potentials(), *_tools(), *_profile(profile)]
+    if deep:
+        findings.extend(_worker())
+    if output_format == 'json':
+        echo_json([asdict(finding) for finding in findings])
+    else:
+        echo_table(
+            [asdict(finding) for finding in findings],
+            (Column('', 'state'), Column('item', 'item'), Column('found', 'detail'), Column('to mend it', 'remedy')),
+        )
+    if any(finding.state == 'missing' for finding in findings):
+        sys.exit(1)
+
+
+def _potentials() -> Iterator[Finding]:
+    from aiida_embarrier.jobs.potentials import KNOWN_MODELS, file_sha256, resolve_potential, weights_path
+
+    install = "pip install 'aiida-embarrier[potential]'"
+    for number, (name, model) in enumerate(KNOWN_MODELS):
+        spec = resolve_potential(name, model)
+        absent = 'missing' if number == 0 else 'optional'
+        try:
+            path = weights_path(spec)
+        except ModuleNotFoundError:
+            yield Finding(f'potential {spec.label}', absent, 'not installed here', f'{install} (not for remote jobs)')
+            continue
+        if path is None or not path.is_file():
+            yield Finding(f'potential {spec.label}', absent, f'no weights at {path}', f'{install} --force-reinstall')
+        elif file_sha256(path) != spec.sha256:
+            yield Finding(
+                f'potential {spec.label}', 'missing', f'altered weights: {path}', f'{install} --force-reinstall'
+            )
+        else:
+            yield Finding(f'potential {spec.label}', 'ok', f'{spec.distribution} {spec.version}, weights as released')
+
+
+def _tools() -> Iterator[Finding]:
+    from aiida_embarrier.engines.potential.setup import find_worker
+
+    worker = find_worker()
+    if worker is None:
+        yield Finding('embarrier-worker', 'missing', 'not on the PATH', 'pip install aiida-embarrier')
+    else:
+        yield Finding('embarrier-worker', 'ok', worker)
+    if shutil.which('nvidia-smi') is None:
+        yield Finding('GPU', 'optional', 'none on this machine: potentials run on the processor')
+    else:
+        yield Finding('GPU', 'ok', 'nvidia-smi is there; --deep tells whether torch can use it')
+    if shutil.which('dot') is None:
+        yield Finding('graphviz', 'optional', 'no dot: provenance graphs are DOT text', 'apt-get install graphviz')
+    else:
+        yield Finding('graphviz', 'ok', str(shutil.which('dot')))
+
+
+def _profile(name: str | None) -> Iterator[Finding]:
+    from aiida_embarrier.cli.params import load_profile
+
+    try:
+        load_profile(name)
+    except click.ClickException as error:
+        first, _, _ = error.message.partition('\n')
+        yield Finding('profile', 'missing', first.rstrip('.'), 'verdi presto --use-zeromq')
+        return
+    from aiida.manage import get_manager
+    from aiida.orm import Computer, InstalledCode, QueryBuilder
+
+    manager = get_manager()
+    profile = manager.get_profile()
+    assert profile is not None
+    yield Finding('profile', 'ok', f'{profile.name}, storage {profile.storage_backend}')
+    broker = profile.process_control_backend
+    if broker is None:
+        yield Finding(
+            'broker',
+            'optional',
+            'none: processes run in the terminal only',
+            'verdi profile configure-broker core.zeromq',
+        )
+    else:
+        yield Finding('broker', 'ok', broker)
+        if manager.get_daemon_client().is_daemon_running:
+            yield Finding('daemon', 'ok', 'running')
+        else:
+            yield Finding('daemon', 'optional', 'not running: --submit needs it', 'verdi daemon start')
+    computers = QueryBuilder().append(Computer).all(flat=True)
+    codes = [code for code in QueryBuilder().append(InstalledCode).all(flat=True) if _is_worker(code)]
+    if not computers:
+        yield Finding('computer', 'missing', 'none', 'aiida-embarrier setup')
+    for computer in computers:
+        yield Finding(f'computer {computer.label}', 'ok', f'{computer.transport_type}, {computer.scheduler_type}')
+    if not codes:
+        yield Finding('code of the worker', 'missing', 'none', 'aiida-embarrier setup')
+    for code in codes:
+        try:
+            code.validate_filepath_executable()
+        except Exception as error:
+            # Whatever the connection to another machine may raise, the others are still to be examined.
+            yield Finding(f'code {code.full_label}', 'missing', ' '.join(str(error).split()), 'aiida-embarrier setup')
+        else:
+            yield Finding(f'code {code.full_label}', 'ok', str(code.filepath_executable))
+
+
+def _is_worker(code: object) -> bool:
+    from pathlib import PurePath
+
+    return PurePath(str(getattr(code, 'filepath_executable', ''))).name == 'embarrier-worker'
+
+
+def _worker() -> Iterator[Finding]:
+    import json
+    import subprocess
+
+    from aiida_embarrier.engines.potential.setup import find_worker
+
+    worker = find_worker()
+    if worker is None:
+        return
+    done = subprocess.run([worker, 'check'], capture_output=True, text=True, check=False)  # noqa: S603  (our own program)
+    if done.returncode != 0:
+        yield Finding('worker', 'missing', (done.stderr.strip().splitlines() or ['it failed'])[-1])
+        return
+    report = json.loads(done.stdout)
+    yield Finding('worker', 'ok', ', '.join(f'{key} {value}' for key, value in report.items() if value is not None))

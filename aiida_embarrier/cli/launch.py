@@ -1,0 +1,201 @@
+"""``aiida-embarrier launch``: start a process, in this terminal or through the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.output import echo_json
+from aiida_embarrier.cli.params import (
+    ENGINE,
+    FORMAT,
+    OVERRIDES,
+    PROTOCOL,
+    STRUCTURE_FILE,
+    collect_overrides,
+    with_profile,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import AbstractCode, ProcessNode
+
+__all__ = ('command',)
+
+NO_DAEMON = """the daemon is not running, so nothing was submitted. Start it, or leave out --submit to run here:
+
+    verdi daemon start"""
+
+
+@click.group('launch')
+def command() -> None:
+    """Start a process, in this terminal or (--submit) through the daemon."""
+
+
+@command.command('barrier')
+@click.argument('structure', metavar='[FILE]', type=STRUCTURE_FILE, required=False)
+@click.option('--ion', metavar='SYMBOL', help='The migrating ion, with FILE.')
+@click.option('--hop', type=int, metavar='N', help='Number of the hop, as `hops` lists them.')
+@click.option(
+    '--mechanism',
+    type=click.Choice(['vacancy', 'interstitial', 'any']),
+    default='vacancy',
+    show_default=True,
+    help='Mechanism; `any` lets several ions move between two given endpoints.',
+)
+@click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`.')
+@click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
+@click.option('--initial', type=STRUCTURE_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
+@click.option('--final', type=STRUCTURE_FILE, metavar='FILE', help='Final endpoint.')
+@ENGINE
+@PROTOCOL
+@OVERRIDES
+@click.option('--potential', metavar='NAME', help='Interatomic potential: chgnet (default) or sevennet.')
+@click.option('--images', type=int, metavar='N', help='Number of images, the endpoints included.')
+@click.option('--code', metavar='LABEL', help='Code of the engine; embarrier-worker@localhost unless given.')
+@click.option('--wall-time', type=int, metavar='SECONDS', help='Wall time of each job; it is continued after that.')
+@click.option('--label', help='Label of the process node.')
+@click.option('--submit', is_flag=True, help='Submit to the daemon and return at once.')
+@FORMAT
+@with_profile
+def barrier(submit: bool, label: str | None, output_format: str, **given: Any) -> None:
+    r"""Compute a migration barrier: of hop N of an ion in the crystal in FILE, or between two endpoints.
+
+    \b
+    aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0
+    aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5
+    """
+    builder = _builder(**given)
+    if label is not None:
+        builder.metadata.label = label
+    if submit:
+        node = _submit(builder)
+        result: dict[str, Any] = {'pk': node.pk, 'uuid': node.uuid, 'state': node.process_state.value}
+        if output_format == 'json':
+            echo_json(result)
+        else:
+            click.echo(f'submitted {node.process_label} {node.pk}\n')
+            click.echo(f'how it goes:     verdi process report {node.pk}')
+            click.echo(f'when it is done: aiida-embarrier show {node.pk}')
+        return
+    _report(_run(builder), output_format)
+
+
+def _builder(
+    structure: Path | None,
+    ion: str | None,
+    hop: int | None,
+    mechanism: str,
+    max_length: float | None,
+    extra_vacancies: int,
+    initial: Path | None,
+    final: Path | None,
+    engine: str,
+    protocol: str | None,
+    config: Path | None,
+    settings: tuple[str, ...],
+    potential: str | None,
+    images: int | None,
+    code: str | None,
+    wall_time: int | None,
+) -> ProcessBuilder:
+    from aiida_embarrier.data.convert import node_from_structure
+    from aiida_embarrier.structures.reading import read_structure
+    from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
+
+    overrides = collect_overrides(config, settings)
+    if images is not None:
+        overrides['n_images'] = images
+    if potential is not None:
+        overrides.setdefault('engine', {}).setdefault('potential', {})['name'] = potential
+    inputs: dict[str, Any] = {
+        'engine': engine,
+        'protocol': protocol,
+        'overrides': overrides,
+        'options': None if wall_time is None else {'max_wallclock_seconds': wall_time},
+    }
+    if structure is not None:
+        if initial is not None or final is not None:
+            raise click.UsageError('give FILE with --ion and --hop, or --initial and --final, not both')
+        if ion is None or hop is None:
+            raise click.UsageError(
+                f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
+            )
+        crystal, kinds = node_from_structure(read_structure(structure))
+        inputs.update(structure=crystal, kinds=kinds)
+        inputs['hop'] = {'ion': ion, 'number': hop, 'mechanism': mechanism}
+        if max_length is not None:
+            inputs['hop']['max_length'] = max_length
+        if extra_vacancies:
+            inputs['hop']['extra_vacancies'] = extra_vacancies
+    elif initial is not None and final is not None:
+        first, kinds = node_from_structure(read_structure(initial))
+        last, _ = node_from_structure(read_structure(final))
+        inputs.update(initial=first, final=last, kinds=kinds, mechanism=mechanism)
+    else:
+        raise click.UsageError('give a crystal FILE with --ion and --hop, or both --initial and --final')
+    return MigrationBarrierWorkChain.get_builder_from_protocol(_load_code(code), **inputs)
+
+
+def _load_code(label: str | None) -> AbstractCode:
+    from aiida.common.exceptions import NotExistent
+    from aiida.orm import load_code
+
+    wanted = label or 'embarrier-worker@localhost'
+    try:
+        return load_code(wanted)
+    except NotExistent as error:
+        raise click.ClickException(
+            f'there is no code {wanted!r} in this profile: `aiida-embarrier setup` makes the one of the worker, '
+            '`verdi code list` shows what there is'
+        ) from error
+
+
+def _submit(builder: ProcessBuilder) -> ProcessNode:
+    from aiida.common.exceptions import InvalidOperation
+    from aiida.engine import submit
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    if profile is not None and profile.process_control_backend is None:
+        raise click.ClickException(
+            'this profile has no broker, so nothing can be submitted: leave out --submit, or '
+            '`verdi profile configure-broker core.zeromq`'
+        )
+    if not get_manager().get_daemon_client().is_daemon_running:
+        raise click.ClickException(NO_DAEMON)
+    try:
+        return submit(builder)
+    except InvalidOperation as error:
+        raise click.ClickException(f'{NO_DAEMON}\n\n({error})') from error
+
+
+def _run(builder: ProcessBuilder) -> ProcessNode:
+    from aiida_embarrier.cli.running import run_in_terminal
+
+    try:
+        return run_in_terminal(builder)
+    except KeyboardInterrupt as error:
+        raise click.ClickException('interrupted: every process was ended') from error
+
+
+def _report(node: ProcessNode, output_format: str) -> None:
+    """Print the result of a process; end with exit code 1 where it failed."""
+    from aiida_embarrier.cli.show import describe_band, echo_band
+
+    description = describe_band(node.outputs.band) if 'band' in node.outputs else None
+    if output_format == 'json':
+        echo_json({'pk': node.pk, 'uuid': node.uuid, 'exit_status': node.exit_status, 'band': description})
+    elif description is not None:
+        echo_band(description)
+    if not node.is_finished_ok:
+        raise click.ClickException(
+            f'process {node.pk} failed [{node.exit_status}]: {node.exit_message}\n'
+            f'`verdi process report {node.pk}` tells how far it came'
+        )
+    if output_format == 'text':
+        click.echo(f'\ndraw it:  aiida-embarrier plot {node.pk} -o energy_path.png')
+        click.echo(f'share it: aiida-embarrier export {node.pk} -o barrier.aiida')

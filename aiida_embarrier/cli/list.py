@@ -1,0 +1,51 @@
+"""``aiida-embarrier list``: the bands of a profile, filtered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aiida_embarrier.cli.output import Column, echo_json, echo_table
+from aiida_embarrier.cli.params import FORMAT, with_profile
+
+__all__ = ('command',)
+
+TABLE = (
+    Column('PK', 'pk', 'd'),
+    Column('formula', 'formula'),
+    Column('ion', 'mobile_ion'),
+    Column('hop (Å)', 'hop_length', '.2f'),
+    Column('energies by', lambda row: row['potential'] or row['functional'] or row['engine']),
+    Column('images', 'n_images', 'd'),
+    Column('converged', 'converged'),
+    Column('forward (eV)', 'barrier_forward', '.3f'),
+    Column('reverse (eV)', 'barrier_reverse', '.3f'),
+    Column('rate limiting (eV)', 'barrier_rate_limiting', '.3f'),
+)
+
+
+@click.command('list')
+@click.option('--ion', metavar='SYMBOL', help='Migrating ion.')
+@click.option('--formula', help='Reduced formula of an image, vacancy included.')
+@click.option('--host', help='Reduced formula of the host crystal.')
+@click.option('--engine', metavar='NAME', help='Engine.')
+@click.option('--potential', metavar='NAME', help='Potential and model, such as chgnet-0.3.0.')
+@click.option('--min-barrier', type=float, metavar='eV', help='Smallest forward barrier.')
+@click.option('--max-barrier', type=float, metavar='eV', help='Largest forward barrier.')
+@click.option('--converged/--unconverged', default=None, help='Only bands that converged, or only others.')
+@click.option('--limit', type=int, metavar='N', help='At most so many, the newest first.')
+@FORMAT
+@with_profile
+def command(min_barrier: float | None, max_barrier: float | None, output_format: str, **filters: Any) -> None:
+    """List the bands with energies, the newest first."""
+    from aiida_embarrier.queries.bands import find_bands
+
+    table = find_bands(barrier_min=min_barrier, barrier_max=max_barrier, **filters)
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient='records')
+    if output_format == 'json':
+        echo_json(rows)
+    elif rows:
+        echo_table(rows, TABLE)
+    else:
+        click.echo('No band meets these conditions.')
