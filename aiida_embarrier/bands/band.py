@@ -23,8 +23,8 @@ MECHANISMS = ('vacancy', 'interstitial', 'any')
 #: Site properties of a pymatgen structure that belong to a kind, under the names that pymatgen uses.
 KIND_PROPERTIES = {'magmom': 'magnetic_moment', 'oxidation_state': 'oxidation_state', 'hubbard_u': 'hubbard_u'}
 
-#: Default of arrays that `Band.__post_init__` fills with NaN, so that they are arrays for every reader of a band.
-_UNKNOWN = cast('np.ndarray', None)
+#: Default of arrays that `__post_init__` fills with NaN, so that for readers they are always arrays.
+UNKNOWN = cast('np.ndarray', None)
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ class Band:
     lattice: np.ndarray
     positions: np.ndarray
     mobile: tuple[int, ...] = ()
-    energies: np.ndarray = _UNKNOWN
+    energies: np.ndarray = UNKNOWN
     forces: np.ndarray | None = None
-    max_perpendicular_forces: np.ndarray = _UNKNOWN
+    max_perpendicular_forces: np.ndarray = UNKNOWN
     info: BandInfo = field(default_factory=BandInfo)
 
     def __post_init__(self) -> None:
