@@ -62,8 +62,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     try:
         with rc_context({'svg.fonttype': 'none', 'pdf.fonttype': 42, 'svg.hashsalt': 'aiida-embarrier'}):
             figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=metadata)
-    except PermissionError as error:
-        raise PermissionError(f'cannot write {path}: {error.strerror}; choose another folder') from error
+    except OSError as error:
+        raise OSError(f'cannot write {path}: {error.strerror}; choose another folder') from error
     return path
 
 
