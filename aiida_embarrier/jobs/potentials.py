@@ -22,12 +22,14 @@ class KnownModel:
     :param weights: path of the weights inside the package.
     :param sha256: of the weights as released.
     :param functional: functional of the data that the model was trained on.
+    :param modal: for models of several fidelities: the name of the one to use.
     """
 
     distribution: str
     weights: str
     sha256: str
     functional: str
+    modal: str | None = None
 
 
 #: (potential, model) -> where its weights are and what they must be. The first model of a potential is its default.
@@ -61,6 +63,7 @@ KNOWN_MODELS: dict[tuple[str, str], KnownModel] = {
         'pretrained_potentials/SevenNet_MF_0/checkpoint_sevennet_mf_0.pth',
         '81791329b37d445f46b531578c182c41792d98c7814222c9e5dde276402225fd',
         'PBE/PBE+U (MPtrj), modality PBE',
+        modal='PBE',
     ),
 }
 

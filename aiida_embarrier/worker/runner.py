@@ -1,0 +1,189 @@
+"""Run one job: read it, set up potential and tasks, drive them, and write down how it went."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import signal
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from aiida_embarrier import __version__
+from aiida_embarrier.bands.io import read_npz, write_npz
+from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, PROGRESS_FILE, RESULT_FILE, Job, JobResult, NebTask
+from aiida_embarrier.potentials.checkpoint import CheckpointError, fingerprint, read_checkpoint, write_checkpoint
+from aiida_embarrier.potentials.driver import run_tasks
+from aiida_embarrier.potentials.evaluator import PotentialError, WeightsError
+from aiida_embarrier.potentials.loading import open_evaluator, verify_potential
+from aiida_embarrier.potentials.neb import NudgedElasticBand
+from aiida_embarrier.potentials.relaxation import Relaxation
+from aiida_embarrier.worker.progress import ProgressLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiida_embarrier.jobs.potentials import PotentialSpec
+    from aiida_embarrier.jobs.schemas import NebTask, RelaxTask
+    from aiida_embarrier.potentials.task import OptimisationTask
+
+__all__ = ('run_job',)
+
+#: The worker stops itself at this fraction of the wall time it is given.
+WALL_TIME_FRACTION = 0.95
+
+
+class InputError(ValueError):
+    """The job cannot be done as it is written."""
+
+
+def run_job(path: Path) -> JobResult:
+    """Run the job in a file and write its results beside it.
+
+    SIGTERM, SIGINT and 0.95 of the wall time stop it: it writes a checkpoint, and unfinished tasks are `interrupted`.
+
+    :param path: the job file.
+    :returns: what was also written to `results.json`; `error` is set where the job could not be done at all.
+    """
+    start = time.monotonic()
+    run = _Run(path, start)
+    try:
+        run.execute()
+    except (InputError, CheckpointError) as error:
+        run.fail('input', str(error))
+    except WeightsError as error:
+        run.fail('weights', str(error))
+    except PotentialError as error:
+        run.fail('potential', str(error))
+    except Exception as error:
+        traceback.print_exc()
+        run.fail('unexpected', f'{type(error).__name__}: {error}')
+    return run.write_result()
+
+
+class _Run:
+    def __init__(self, path: Path, start: float) -> None:
+        self._path = path
+        self._folder = path.absolute().parent
+        self._start = start
+        self._entries: dict[str, Any] = {}
+        self._tasks: list[OptimisationTask] = []
+        self._fingerprints: dict[str, str] = {}
+        self._stopped_by: str | None = None
+
+    def execute(self) -> None:
+        job = self._read_job()
+        potential = verify_potential(job.potential)
+        self._entries |= {'potential': potential, 'versions': _versions(potential)}
+        self._make_tasks(job, potential)
+        if job.restart is not None:
+            states = read_checkpoint(self._folder / job.restart, self._fingerprints)
+            for task in self._tasks:
+                task.restore(states[task.label])
+        before = sum(task.n_evaluations for task in self._tasks)
+        largest = max((len(atoms) for task in self._tasks for atoms in task.ask()), default=0)
+        deadline = None if job.max_seconds is None else self._start + WALL_TIME_FRACTION * job.max_seconds
+        with _Signals() as signals, ProgressLog(self._folder / PROGRESS_FILE) as log:
+            if any(not task.finished for task in self._tasks):
+                loading = time.monotonic()
+                with open_evaluator(potential, job.device, job.processes, largest) as evaluator:
+                    self._entries |= {
+                        'device': evaluator.device,
+                        'processes': evaluator.processes,
+                        'load_s': time.monotonic() - loading,
+                    }
+                    log.start(potential.label, evaluator.device, evaluator.processes, self._tasks)
+                    run_tasks(
+                        self._tasks,
+                        evaluator,
+                        reason_to_stop=lambda longest: signals.received or _out_of_time(deadline, longest),
+                        on_step=log.step,
+                        on_checkpoint=self._write_checkpoint,
+                        checkpoint_every=job.checkpoint_every,
+                    )
+            else:
+                self._write_checkpoint()
+            log.end(self._tasks)
+        self._entries['results'] = [task.result() for task in self._tasks]
+        self._entries['n_evaluations'] = sum(task.n_evaluations for task in self._tasks) - before
+
+    def _read_job(self) -> Job:
+        try:
+            return Job.model_validate_json(self._path.read_text())
+        except ValidationError as error:
+            problems = '; '.join(
+                f'{".".join(str(place) for place in entry["loc"]) or "job"}: {entry["msg"]}' for entry in error.errors()
+            )
+            raise InputError(f'{self._path.name} is not a job: {problems}') from error
+
+    def _make_tasks(self, job: Job, potential: PotentialSpec) -> None:
+        for settings in job.tasks:
+            try:
+                task, *parts = self._make_task(settings, potential)
+            except (ValueError, OSError) as error:
+                raise InputError(f'task {settings.label!r}: {error}') from error
+            self._tasks.append(task)
+            self._fingerprints[task.label] = fingerprint(potential, settings.kind, *parts)
+
+    def _make_task(self, settings: RelaxTask | NebTask, potential: PotentialSpec) -> tuple[Any, ...]:
+        """Return the task, and what two tasks must share to share a checkpoint: limits and thresholds may differ."""
+        if settings.kind == 'relax':
+            return Relaxation(settings), settings.structure.model_dump(), settings.cell
+        band = read_npz(self._folder / settings.band_file)
+        method = [settings.method, settings.spring_constant, settings.climb, band.elements]
+        return NudgedElasticBand(settings, band, potential), method, band.lattice, band.positions
+
+    def _write_checkpoint(self) -> None:
+        states = {task.label: task.state() for task in self._tasks}
+        write_checkpoint(self._folder / CHECKPOINT_FILE, states, self._fingerprints)
+        for task in self._tasks:
+            if isinstance(task, NudgedElasticBand):
+                write_npz(self._folder / f'{task.label}_result.npz', task.band)
+
+    def fail(self, kind: str, message: str) -> None:
+        self._entries |= {'error': message, 'error_kind': kind, 'results': []}
+
+    def write_result(self) -> JobResult:
+        result = JobResult(wall_s=time.monotonic() - self._start, **self._entries)
+        path = self._folder / RESULT_FILE
+        partial = path.with_name(f'{path.name}.partial')
+        partial.write_text(result.model_dump_json(indent=1))
+        partial.replace(path)
+        return result
+
+
+class _Signals:
+    """Takes note of SIGTERM and SIGINT instead of dying of them; a second one ends the process at once."""
+
+    received: str | None = None
+
+    def __enter__(self) -> _Signals:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def _note(self, number: int, _frame: object) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = f'stopped by {signal.Signals(number).name}'
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _out_of_time(deadline: float | None, longest_round: float) -> str | None:
+    if deadline is None or time.monotonic() + longest_round < deadline:
+        return None
+    return f'stopped at {WALL_TIME_FRACTION:g} of the wall time'
+
+
+def _versions(potential: PotentialSpec) -> dict[str, str]:
+    """Return the versions of the packages that decide the numbers."""
+    versions = {'aiida-embarrier': __version__}
+    for name in ('numpy', 'scipy', 'ase', 'pymatgen', 'torch', potential.distribution):
+        try:
+            versions |= {name: importlib.metadata.version(name)} if name else {}
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
