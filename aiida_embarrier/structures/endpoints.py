@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 from aiida_embarrier.bands.band import KIND_PROPERTIES, Band, BandInfo
 from aiida_embarrier.structures.crystals import check_crystal, check_ion, site_name
@@ -89,7 +89,7 @@ def make_endpoints(
     displacement = (_fractional(structure, hop.final) - _fractional(structure, hop.initial)) @ structure.lattice.matrix
     if hop.mechanism == 'vacancy':
         start, *empty = (
-            repeated.index(_site_index(site), np.subtract(site.image, hop.initial.image))
+            repeated.index(_site_index(site), np.subtract(site.image, hop.initial.image).tolist())
             for site in (hop.initial, hop.final, *hop.further_vacancies)
         )
         if len({start, *empty}) < 2 + len(hop.further_vacancies):
@@ -107,7 +107,7 @@ def make_endpoints(
                 'other: take a larger supercell'
             )
         moments = 'magmom' in sites.site_properties
-        species, properties = hop.ion, {'magmom': 0.0} if moments else {}
+        species, properties = Composition(hop.ion), {'magmom': 0.0} if moments else {}
         position = _fractional(structure, hop.initial) @ structure.lattice.matrix
         rest = list(range(len(sites)))
     names = dict.fromkeys([*properties, *sites.site_properties])

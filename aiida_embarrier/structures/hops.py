@@ -17,31 +17,20 @@ from pymatgen.core import Element
 
 from aiida_embarrier.structures.crystals import check_crystal, check_ion
 from aiida_embarrier.structures.interstitials import complete_sites, interstitial_sites
-from aiida_embarrier.structures.symmetry import permute_points, symmetry_operations
+from aiida_embarrier.structures.sublattices import Sublattice, preference
+from aiida_embarrier.structures.symmetry import symmetry_operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pymatgen.core import Structure
 
-    from aiida_embarrier.structures.symmetry import SymmetryOperation
+    from aiida_embarrier.structures.sublattices import Path, Point
 
 __all__ = ('Hop', 'HopSite', 'find_hops', 'select_hop')
 
 #: Longest hop that is sought unless told otherwise, in Å.
 DEFAULT_MAX_LENGTH = 5.0
-
-#: A hop whose straight line passes another site of the ion within this distance, in Å, is two hops in a row.
-THROUGH = 1.0
-
-#: Sets of further vacancies beyond this number per search are refused.
-MAX_CONFIGURATIONS = 100_000
-
-#: A site of the migrating ion: its number and the cell that it stands in.
-_Point = tuple[int, tuple[int, int, int]]
-
-#: A hop between sites: number of the first site (in cell 0), second site, further vacancies.
-_Path = tuple[int, _Point, tuple[_Point, ...]]
 
 
 @dataclass(frozen=True)
@@ -213,24 +202,24 @@ def find_hops(
         points = complete_sites(structure, given, operations, tolerance=5 * symprec)
     else:
         raise ValueError(f'unknown mechanism {mechanism!r}: choose vacancy or interstitial')
-    sublattice = _Sublattice(structure, points, indices, operations, 5 * symprec)
+    sublattice = Sublattice(structure, points, indices, operations, 5 * symprec)
     if max_length is None:
         max_length = max(DEFAULT_MAX_LENGTH, sublattice.nearest_distance + symprec)
-    orbits: dict[_Path, set[_Path]] = {}
-    seen: set[_Path] = set()
+    orbits: dict[Path, set[Path]] = {}
+    seen: set[Path] = set()
     for path in sublattice.paths(max_length, extra_vacancies):
         if path in seen:
             continue
         orbit = sublattice.orbit(path)
         seen |= orbit
-        best = min(orbit, key=_preference)
+        best = min(orbit, key=preference)
         if through or not sublattice.passes_site(best):
             orbits[best] = orbit
     paths = list(orbits)
     lengths = _ranks([sublattice.length(path) for path in paths], symprec)
     spreads = _ranks([sublattice.spread(path) for path in paths], symprec)
-    order = sorted(range(len(paths)), key=lambda i: (lengths[i], spreads[i], _preference(paths[i])))
-    return [sublattice.hop(number, ion, mechanism, paths[i], orbits[paths[i]]) for number, i in enumerate(order)]
+    order = sorted(range(len(paths)), key=lambda i: (lengths[i], spreads[i], preference(paths[i])))
+    return [_hop(sublattice, number, ion, mechanism, paths[i], orbits[paths[i]]) for number, i in enumerate(order)]
 
 
 def _ranks(values: Sequence[float], tolerance: float) -> list[int]:
@@ -244,228 +233,31 @@ def _ranks(values: Sequence[float], tolerance: float) -> list[int]:
     return ranks
 
 
-def _preference(path: _Path) -> tuple[Any, ...]:
-    """Order of equivalent hops: low site numbers, near cells, positive directions first."""
-    first, (second, image), further = path
-    return (
-        first,
-        second,
-        sum(map(abs, image)),
-        tuple(-value for value in image),
-        tuple((number, sum(map(abs, cell)), cell) for number, cell in further),
+def _hop(sublattice: Sublattice, number: int, ion: str, mechanism: str, path: Path, orbit: set[Path]) -> Hop:
+    first, second, further = path
+    initial, final = _site(sublattice, (first, (0, 0, 0))), _site(sublattice, second)
+    return Hop(
+        number=number,
+        ion=ion,
+        mechanism=mechanism,
+        initial=initial,
+        final=final,
+        length=sublattice.length(path),
+        multiplicity=sublattice.multiplicity(orbit),
+        equivalent_ends=sublattice.equivalent_ends(path),
+        symmetric=sublattice.symmetric(path),
+        direction=_direction(np.subtract(final.coords, initial.coords), sublattice.lattice.matrix),
+        clearance=sublattice.clearance(path),
+        further_vacancies=tuple(_site(sublattice, point) for point in further),
     )
 
 
-class _Sublattice:
-    """The sites of the migrating ion and what symmetry does to them.
-
-    :param points: fractional coordinates, shape (n, 3).
-    :param indices: index of each point in the host, None for interstitial sites.
-    """
-
-    def __init__(
-        self,
-        host: Structure,
-        points: np.ndarray,
-        indices: list[int] | None,
-        operations: Sequence[SymmetryOperation],
-        tolerance: float,
-    ) -> None:
-        self.host = host
-        self.points = points
-        self.indices = indices
-        self.lattice: Any = host.lattice
-        matrix = self.lattice.matrix
-        #: rotation, target of each point, lattice translation of each target
-        self.actions = [
-            (operation.rotation, *permute_points(points, operation, matrix, tolerance=tolerance))
-            for operation in operations
-        ]
-
-    @property
-    def nearest_distance(self) -> float:
-        """Smallest distance between two sites in Å."""
-        radius = min(self.lattice.abc) + 1e-6  # a site's own image at the latest
-        return min(distance for _, _, distance in self._pairs(radius))
-
-    def _pairs(self, radius: float) -> Iterator[tuple[int, _Point, float]]:
-        for first, point in enumerate(self.points):
-            _, distances, numbers, images = self.lattice.get_points_in_sphere(
-                self.points, self.lattice.get_cartesian_coords(point), radius, zip_results=False
-            )
-            for distance, number, image in zip(distances, numbers, np.rint(images).astype(int).tolist(), strict=True):
-                if distance > 1e-3:
-                    yield first, (int(number), _cell(image)), float(distance)
-
-    def paths(self, max_length: float, extra_vacancies: int) -> Iterator[_Path]:
-        """Yield all hops from a site in the home cell, in both directions, with all sets of further vacancies."""
-        neighbours: dict[int, dict[_Point, float]] = {number: {} for number in range(len(self.points))}
-        for first, second, distance in self._pairs(max_length + 1e-6):
-            neighbours[first][second] = distance
-        count = 0
-        for first in neighbours:
-            for second in neighbours[first]:
-                if not extra_vacancies:
-                    yield (first, second, ())
-                    continue
-                common = sorted(
-                    point for point in neighbours[first] if _shift(point, second[1], -1) in neighbours[second[0]]
-                )
-                for further in itertools.combinations(common, extra_vacancies):
-                    count += 1
-                    if count > MAX_CONFIGURATIONS:
-                        raise ValueError(
-                            f'there are more than {MAX_CONFIGURATIONS} sets of {extra_vacancies} further vacancies '
-                            f'within {max_length} Å: lower max_length'
-                        )
-                    yield (first, second, further)
-
-    def orbit(self, path: _Path) -> set[_Path]:
-        """Return the hop, its reverse and all that symmetry makes of them, each starting in the home cell."""
-        found = set()
-        for action in self.actions:
-            moved = self._apply(action, path)
-            found |= {moved, _reverse(moved)}
-        return found
-
-    def _apply(self, action: tuple[np.ndarray, np.ndarray, np.ndarray], path: _Path) -> _Path:
-        rotation, targets, images = action
-        first, second, further = path
-        origin = images[first]
-
-        def move(point: _Point) -> _Point:
-            number, cell = point
-            return int(targets[number]), _cell((rotation @ np.array(cell) + images[number] - origin).tolist())
-
-        return int(targets[first]), move(second), tuple(sorted(move(point) for point in further))
-
-    def position(self, point: _Point) -> np.ndarray:
-        """Return the Cartesian position of a site in Å."""
-        return self.lattice.get_cartesian_coords(self.points[point[0]] + np.array(point[1]))
-
-    def length(self, path: _Path) -> float:
-        """Return the length of a hop in Å."""
-        return float(np.linalg.norm(self.position(path[1]) - self.position((path[0], (0, 0, 0)))))
-
-    def spread(self, path: _Path) -> float:
-        """Return the sum of distances of the further vacancies from both ends and each other in Å."""
-        ends = [self.position((path[0], (0, 0, 0))), self.position(path[1])]
-        further = [self.position(point) for point in path[2]]
-        distances = [np.linalg.norm(one - other) for one in further for other in ends]
-        distances += [np.linalg.norm(one - other) for one, other in itertools.combinations(further, 2)]
-        return float(sum(distances))
-
-    def passes_site(self, path: _Path) -> bool:
-        """Return whether the straight line of a hop passes another site of the ion."""
-        return bool(
-            _distance_from_line(self.lattice, self.points, *self._ends(path), exclude=self._ends(path), within=THROUGH)
-            < THROUGH
-        )
-
-    def _ends(self, path: _Path) -> tuple[np.ndarray, np.ndarray]:
-        return self.position((path[0], (0, 0, 0))), self.position(path[1])
-
-    def _clearance(self, path: _Path) -> float:
-        empty = [self.position(point) for point in path[2]]
-        ends = self._ends(path)
-        within = 2.0
-        while True:  # a larger void needs a wider search; a crystal always has an atom somewhere
-            distance = _distance_from_line(
-                self.lattice, self.host.frac_coords, *ends, exclude=(*ends, *empty), within=within
-            )
-            if distance < within:
-                return distance
-            within *= 2
-
-    def hop(self, number: int, ion: str, mechanism: str, path: _Path, orbit: set[_Path]) -> Hop:
-        """Return the hop that a user sees."""
-        first, second, further = path
-        start = (first, (0, 0, 0))
-        displacement = self.points[second[0]] + np.array(second[1]) - self.points[first]
-        return Hop(
-            number=number,
-            ion=ion,
-            mechanism=mechanism,
-            initial=self._site(start),
-            final=self._site(second),
-            length=self.length(path),
-            multiplicity=len({min(entry, _reverse(entry)) for entry in orbit}),
-            equivalent_ends=self._equivalent_ends(path),
-            symmetric=any(self._apply(action, path) == _reverse(path) for action in self.actions),
-            direction=_direction(displacement, self.lattice.matrix),
-            clearance=self._clearance(path),
-            further_vacancies=tuple(self._site(point) for point in further),
-        )
-
-    def _site(self, point: _Point) -> HopSite:
-        number, cell = point
-        first, second, third = (float(value) for value in self.points[number] + np.array(cell))
-        if self.indices is None:
-            return HopSite((first, second, third))
-        return HopSite((first, second, third), self.indices[number], cell)
-
-    def _equivalent_ends(self, path: _Path) -> bool:
-        """Return whether an operation takes the empty sites of the final to those of the initial state.
-
-        The state is said by what differs from the host: for a vacancy hop the empty sites, with the ion at the initial
-        site these are the final site and the further vacancies; for an interstitial hop the site of the ion.
-        """
-        first, second, further = path
-        initial, final = ((first, (0, 0, 0)), *further), (second, *further)
-        wanted = _cluster(final)
-        for rotation, targets, images in self.actions:
-            moved = [
-                (int(targets[number]), _cell((rotation @ np.array(cell) + images[number]).tolist()))
-                for number, cell in initial
-            ]
-            if _cluster(moved) == wanted:
-                return True
-        return False
-
-
-def _cell(values: Sequence[int]) -> tuple[int, int, int]:
-    first, second, third = values
-    return int(first), int(second), int(third)
-
-
-def _shift(point: _Point, cell: Sequence[int], sign: int) -> _Point:
-    return point[0], _cell([value + sign * shift for value, shift in zip(point[1], cell, strict=True)])
-
-
-def _reverse(path: _Path) -> _Path:
-    first, second, further = path
-    back = _shift((first, (0, 0, 0)), second[1], -1)
-    return second[0], back, tuple(sorted(_shift(point, second[1], -1) for point in further))
-
-
-def _cluster(points: Sequence[_Point]) -> tuple[_Point, ...]:
-    """Return a set of sites shifted so that sets which differ by a lattice translation are equal."""
-    return min(tuple(sorted(_shift(point, origin[1], -1) for point in points)) for origin in points)
-
-
-def _distance_from_line(
-    lattice: Any,
-    points: np.ndarray,
-    start: np.ndarray,
-    end: np.ndarray,
-    exclude: Sequence[np.ndarray],
-    within: float,
-) -> float:
-    """Return the smallest distance of points of a crystal from a line, infinity where all are farther than `within`.
-
-    :param points: fractional coordinates, shape (n, 3).
-    :param exclude: Cartesian positions that do not count.
-    """
-    radius = np.linalg.norm(end - start) / 2 + within
-    found, _, _, _ = lattice.get_points_in_sphere(points, (start + end) / 2, radius, zip_results=False)
-    positions = lattice.get_cartesian_coords(np.asarray(found).reshape(-1, 3))
-    for position in exclude:
-        positions = positions[np.linalg.norm(positions - position, axis=1) > 1e-3]
-    if not len(positions):
-        return float('inf')
-    along = np.clip((positions - start) @ (end - start) / np.dot(end - start, end - start), 0, 1)
-    distances = np.linalg.norm(positions - start - along[:, None] * (end - start), axis=1)
-    return float(distances.min()) if distances.min() < within else float('inf')
+def _site(sublattice: Sublattice, point: Point) -> HopSite:
+    number, cell = point
+    first, second, third = (float(value) for value in sublattice.points[number] + np.array(cell))
+    if sublattice.indices is None:
+        return HopSite((first, second, third))
+    return HopSite((first, second, third), sublattice.indices[number], cell)
 
 
 def _direction(displacement: np.ndarray, matrix: np.ndarray) -> str:

@@ -68,8 +68,8 @@ def interstitial_sites(
             distinct.append(centres[number])
     if not distinct:
         raise ValueError(
-            f'the voids of {structure.composition.reduced_formula} have no centre farther than {min_distance} Å from every '
-            'atom: lower min_distance or merge, or name the interstitial sites'
+            f'no void of {structure.composition.reduced_formula} has its centre farther than {min_distance} Å from '
+            'every atom: lower min_distance or merge, or name the interstitial sites'
         )
     return np.array(distinct)
 
@@ -125,14 +125,14 @@ def _wrap(fractional: np.ndarray) -> np.ndarray:
 def _vertices(structure: Structure) -> np.ndarray:
     """Return the Voronoi vertices in the cell, fractional, shape (n, 3).
 
-    The cell is surrounded by atoms up to the largest possible void: a sphere without atoms cannot be larger than the
-    cell's longest diagonal of its reduced form.
+    No point is farther from a lattice point than half the root of the summed squares of any three lattice vectors that
+    span the lattice (Babai's nearest plane), so no void is larger, and atoms up to that distance from the cell decide.
     """
     lattice: Any = structure.lattice
-    reach = float(np.sqrt(sum(length**2 for length in lattice.get_lll_reduced_lattice().abc)))
+    reach = float(np.sqrt(sum(length**2 for length in lattice.get_lll_reduced_lattice().abc))) / 2
     corners = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T @ lattice.matrix
     centre = corners.mean(axis=0)
-    radius = np.linalg.norm(corners - centre, axis=1).max() + 2 * reach
+    radius = np.linalg.norm(corners - centre, axis=1).max() + reach + 1e-3
     found, _, _, _ = lattice.get_points_in_sphere(structure.frac_coords, centre, radius, zip_results=False)
     vertices = lattice.get_fractional_coords(Voronoi(lattice.get_cartesian_coords(found)).vertices)
     inside = vertices[np.all((vertices > -1e-6) & (vertices < 1 - 1e-6), axis=1)]

@@ -61,13 +61,16 @@ def symmetry_operations(
     moments = np.array([kinds[kind].magnetic_moment or 0.0 for kind in kind_of_site])
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
     found: spglib.SpglibDataset | spglib.SpglibMagneticDataset | None
-    if np.abs(moments).max() <= moment_tolerance:
-        found = spglib.get_symmetry_dataset(cell, symprec=symprec)
-    else:
-        # Scalar moments that rotations leave alone (is_axial=False) are collinear moments without spin-orbit coupling.
-        found = spglib.get_magnetic_symmetry_dataset(
-            (*cell, moments.tolist()), is_axial=False, symprec=symprec, mag_symprec=moment_tolerance
-        )
+    try:
+        if np.abs(moments).max() <= moment_tolerance:
+            found = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        else:
+            # Scalar moments that rotations leave alone (is_axial=False): collinear, without spin-orbit coupling.
+            found = spglib.get_magnetic_symmetry_dataset(
+                (*cell, moments.tolist()), is_axial=False, symprec=symprec, mag_symprec=moment_tolerance
+            )
+    except spglib.SpglibError:  # older versions, and those set up like them, return None instead
+        found = None
     if found is None:
         raise ValueError(
             f'no symmetry was found in {structure.composition.reduced_formula} within symprec = {symprec} Å: check the '
