@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +35,8 @@ class CHGNetEvaluator(BatchEvaluator):
     def __init__(self, weights: Path, device: str) -> None:
         super().__init__(device)
         # CHGNet 0.3.0 and r2scan have no bias in their last layer; the package passes the same when it loads by name.
-        self._model = CHGNet.from_file(str(weights), mlp_out_bias=False).to(device).eval()
+        with contextlib.redirect_stdout(None):  # it announces itself
+            self._model = CHGNet.from_file(str(weights), mlp_out_bias=False).to(device).eval()
         for parameter in self._model.parameters():
             parameter.requires_grad_(False)
 
@@ -45,12 +48,15 @@ class CHGNetEvaluator(BatchEvaluator):
             ).to(self.device)
             for atoms in structures
         ]
-        batch = BatchedGraph.from_graphs(
-            graphs,
-            bond_basis_expansion=model.bond_basis_expansion,
-            angle_basis_expansion=model.angle_basis_expansion,
-            compute_stress=stress,
-        )
+        with warnings.catch_warnings():
+            # CHGNet takes the volume out of a tensor that has a gradient, on purpose
+            warnings.filterwarnings('ignore', message='Converting a tensor with requires_grad=True to a scalar')
+            batch = BatchedGraph.from_graphs(
+                graphs,
+                bond_basis_expansion=model.bond_basis_expansion,
+                angle_basis_expansion=model.angle_basis_expansion,
+                compute_stress=stress,
+            )
         sizes = torch.tensor([len(atoms) for atoms in structures], device=self.device)
         learned = model._compute(batch)['e']
         if model.is_intensive:

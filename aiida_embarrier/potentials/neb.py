@@ -51,8 +51,8 @@ class NudgedElasticBand(OptimisationTask):
             )
         if band.info.charge not in {None, 0}:
             raise ValueError(
-                f'band {task.label!r} has the charge {band.info.charge:g}, which an interatomic potential knows nothing '
-                'of: use a DFT engine, or make a neutral band'
+                f'band {task.label!r} has the charge {band.info.charge:g}, which an interatomic potential does not '
+                'know: use a DFT engine, or make a neutral band'
             )
         self._task = task
         self._band = band
@@ -104,8 +104,8 @@ class NudgedElasticBand(OptimisationTask):
         problem = self._watch.update(highest, float(np.linalg.norm(self._forces[1:-1], axis=2).max()))
         if problem is not None:
             return Status.DIVERGED, (
-                f'the band diverged at step {self.n_steps}: {problem}; take a smaller time_step and max_step_length, or '
-                'another interpolation; the last good band is returned'
+                f'the band diverged at step {self.n_steps}: {problem}; take a smaller time_step and max_step_length, '
+                'or another interpolation; the last good band is returned'
             )
         if not self._watch.rising:
             self._good = self._current_band()
@@ -156,8 +156,8 @@ class NudgedElasticBand(OptimisationTask):
     def _shortfall(self) -> str:
         return (
             f'not converged after {self.n_steps} steps: residual force {self._residual:.3f} eV/Å (threshold '
-            f'{self._task.force_threshold:g}), spacing {self._spacing:.2f} (tolerance {self._task.spacing_tolerance:g}); '
-            'continue from the checkpoint with more steps'
+            f'{self._task.force_threshold:g}), spacing {self._spacing:.2f} (tolerance '
+            f'{self._task.spacing_tolerance:g}); continue from the checkpoint with more steps'
         )
 
     def _collapsed(self) -> str | None:
@@ -166,8 +166,8 @@ class NudgedElasticBand(OptimisationTask):
         if lengths[short] > COLLAPSE * lengths.mean():
             return None
         return (
-            f'images {short} and {short + 1} fell onto each other at step {self.n_steps}: they are {lengths[short]:.2g} Å '
-            f'apart, the mean is {lengths.mean():.2g} Å; use fewer images, a larger spring_constant, or another '
+            f'images {short} and {short + 1} fell onto each other at step {self.n_steps}: they are '
+            f'{lengths[short]:.2g} Å apart, the mean is {lengths.mean():.2g} Å; use fewer images, a larger spring_constant, or another '
             'interpolation; the last good band is returned'
         )
 

@@ -6,7 +6,7 @@ mixing parameter and the count of downhill steps), so an interrupted optimisatio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from ase.optimize import FIRE, LBFGS
@@ -108,7 +108,8 @@ class LbfgsOptimiser:
         self._start()
 
     def _start(self) -> None:
-        self._optimiser = LBFGS(self._point, logfile=None, alpha=self.CURVATURE, memory=self.MEMORY, maxstep=1.0)
+        settings: dict[str, Any] = {'logfile': None, 'alpha': self.CURVATURE, 'memory': self.MEMORY, 'maxstep': 1.0}
+        self._optimiser: Any = LBFGS(cast('Any', self._point), **settings)
 
     def step(self, x: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Return the next point; both arguments and the result have shape (n_coordinates,)."""

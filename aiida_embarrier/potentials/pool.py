@@ -67,8 +67,8 @@ class PoolEvaluator:
 
     def _death(self) -> str:
         return (
-            f'one of the {self.processes} process(es) that evaluate the potential died, most likely for want of memory: '
-            'ask for more memory or set `processes` to a smaller number'
+            f'one of the {self.processes} process(es) that evaluate the potential died, most likely for want of '
+            'memory: ask for more memory or set `processes` to a smaller number'
         )
 
     def close(self) -> None:

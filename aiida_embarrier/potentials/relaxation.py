@@ -39,7 +39,7 @@ class Relaxation(OptimisationTask):
         self._evaluated: Atoms | None = None
         self._evaluation: Evaluation | None = None
         self._good: Atoms | None = None
-        self._good_numbers: dict[str, float | None] = {'energy': None, 'max_force': None, 'max_stress': None}
+        self._good_numbers: dict[str, Any] = {'energy': None, 'max_force': None, 'max_stress': None}
         self._energies: list[float] = []
 
     def _start_optimiser(self, original_cell: np.ndarray) -> None:
@@ -148,7 +148,7 @@ class Relaxation(OptimisationTask):
 
         self._atoms.set_cell(state['cell'])
         self._atoms.positions = state['positions'].copy()
-        self._start_optimiser(state.get('original_cell', state['cell']))
+        self._start_optimiser(state['original_cell'] if self.stress else state['cell'])
         self._optimiser.restore(without_prefix('optimiser', state))
         self._energies = [float(energy) for energy in state['energies']]
         self._good_numbers = dict(state['good_numbers'])

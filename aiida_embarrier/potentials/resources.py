@@ -8,6 +8,11 @@ from pathlib import Path
 __all__ = ('available_cores', 'available_memory')
 
 CGROUP = Path('/sys/fs/cgroup')
+#: Limit and usage of a control group, versions 2 and 1.
+MEMORY_FILES = (
+    ('memory.max', 'memory.current'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'),
+)
 
 
 def available_cores() -> int:
@@ -24,14 +29,9 @@ def available_cores() -> int:
 
 def available_memory() -> int | None:
     """Return the free memory in bytes, within the limit of the control group where there is one; None if unknown."""
-    limits = []
-    for line in _read(Path('/proc/meminfo')).splitlines():
-        if line.startswith('MemAvailable:'):
-            limits.append(int(line.split()[1]) * 1024)
-    for limit, usage in (
-        ('memory.max', 'memory.current'),
-        ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'),
-    ):
+    lines = _read(Path('/proc/meminfo')).splitlines()
+    limits = [int(line.split()[1]) * 1024 for line in lines if line.startswith('MemAvailable:')]
+    for limit, usage in MEMORY_FILES:
         allowed, used = _read(CGROUP / limit).strip(), _read(CGROUP / usage).strip()
         if allowed.isdigit() and used.isdigit():
             limits.append(max(0, int(allowed) - int(used)))

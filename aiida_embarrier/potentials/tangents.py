@@ -15,8 +15,9 @@ class BandForces:
 
     :param driving: forces that the optimiser follows, on the moving images, shape (n_images - 2, n_atoms, 3), eV/Å.
     :param residuals: for each image the largest force on an atom by the definition of convergence, shape (n_images,),
-        eV/Å: of the true force perpendicular to the path, for the climbing image of the true force with its component
-        along the path inverted; 0 at the endpoints, which do not move.
+        eV/Å: of the force perpendicular to the path, for the climbing image of the true force with its component along
+        the path inverted; 0 at the endpoints, which do not move. The springs of `improvedtangent` have no component
+        perpendicular to the path; those of `eb` do, and it counts.
     """
 
     driving: np.ndarray
@@ -33,8 +34,8 @@ def band_forces(
 ) -> BandForces:
     """Return the forces of the nudged elastic band.
 
-    `improvedtangent`: tangents by eqs. 8 to 11 and spring forces by eq. 12 of Henkelman and Jónsson, J. Chem. Phys. 113,
-    9978 (2000), doi 10.1063/1.1323224. `eb`: the full spring force with a natural length, eqs. C1 and C5 to C8 of
+    `improvedtangent`: tangents by eqs. 8 to 11 and spring forces by eq. 12 of Henkelman and Jónsson, J. Chem. Phys.
+    113, 9978 (2000), doi 10.1063/1.1323224. `eb`: the full spring force with a natural length, eqs. C1 and C5 to C8 of
     Kolsbjerg, Groves and Hammer, J. Chem. Phys. 145, 094107 (2016), doi 10.1063/1.4961868. The climbing image feels no
     springs and the true force with its component along the path inverted: eq. 5 of Henkelman, Uberuaga and Jónsson,
     J. Chem. Phys. 113, 9901 (2000), doi 10.1063/1.1329672.
@@ -73,8 +74,8 @@ def band_forces(
         if i == climbing:
             driving[i - 1] = remainder = forces[i] - 2 * along
         else:
-            remainder = forces[i] - along
-            driving[i - 1] = remainder + spring
+            driving[i - 1] = forces[i] - along + spring
+            remainder = driving[i - 1] - np.vdot(driving[i - 1], tangent) * tangent
         residuals[i] = np.linalg.norm(remainder, axis=1).max()
     return BandForces(driving, residuals)
 

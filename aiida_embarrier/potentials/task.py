@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from aiida_embarrier.jobs.schemas import NebResult, RelaxResult
     from aiida_embarrier.potentials.evaluator import Outcome
 
 __all__ = ('DivergenceWatch', 'OptimisationTask')
@@ -175,6 +176,10 @@ class OptimisationTask(ABC):
     @abstractmethod
     def progress(self) -> dict[str, Any]:
         """Return what a progress line says of the last evaluation, as JSON values."""
+
+    @abstractmethod
+    def result(self) -> RelaxResult | NebResult:
+        """Return the outcome."""
 
     @abstractmethod
     def _structures(self) -> list[Atoms]:
