@@ -18,7 +18,7 @@ from aiida_embarrier import __version__
 __all__ = ('COMMANDS', 'main')
 
 #: The commands in the order of ``--help``; the dashes of a command are underscores in its module.
-COMMANDS = ('doctor', 'setup', 'hops', 'launch', 'show', 'plot', 'list', 'export', 'show-protocol')
+COMMANDS = ('doctor', 'setup', 'hops', 'launch', 'show', 'plot', 'list', 'graph', 'export', 'show-protocol')
 
 
 class CommandLine(click.Group):

@@ -101,8 +101,8 @@ def _profile(name: str | None) -> Iterator[Finding]:
     try:
         load_profile(name)
     except click.ClickException as error:
-        first, _, _ = error.message.partition('\n')
-        yield Finding('profile', 'missing', first.rstrip('.'), 'verdi presto --use-zeromq')
+        first, _, _ = error.message.partition('. ')
+        yield Finding('profile', 'missing', first, 'verdi presto --use-zeromq')
         return
     from aiida.manage import get_manager
     from aiida.orm import Computer, InstalledCode, QueryBuilder

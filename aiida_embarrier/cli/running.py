@@ -136,7 +136,7 @@ def running_jobs(node: ProcessNode) -> list[CalcJobNode]:
 
 
 def last_progress(node: ProcessNode) -> dict[str, Any] | None:
-    """Return the last line of the progress file of a running job on this machine, None where there is none."""
+    """Return the last step in the progress file of a running job on this machine, None where there is none."""
     for job in running_jobs(node):
         try:
             local = job.computer.transport_type == 'core.local'
@@ -150,25 +150,33 @@ def last_progress(node: ProcessNode) -> dict[str, Any] | None:
             continue
         for text in reversed(path.read_text(encoding='utf8').splitlines()):
             try:
-                return json.loads(text)
+                line = json.loads(text)
             except json.JSONDecodeError:  # a line that is being written
                 continue
+            if line['event'] == 'step':
+                return line
     return None
 
 
+def residual(line: dict[str, Any]) -> float | None:
+    """Return the force of a progress line that has to fall below its threshold."""
+    return line.get('residual_force', line.get('max_force'))
+
+
 def fraction_done(line: dict[str, Any]) -> float:
-    """Return how far a task is, by the logarithm of its force between the first and the threshold."""
-    force, threshold = line.get('force'), line.get('force_threshold')
-    if not force or not threshold or force <= threshold:
-        return 1.0 if force and threshold else 0.0
+    """Return how far a task is, on the logarithm of its force from a hundred times the threshold down to it."""
+    force, threshold = residual(line), line.get('force_threshold')
+    if not force or not threshold:
+        return 0.0
     return min(max(1 - math.log(force / threshold) / math.log(100), 0.0), 1.0)
 
 
 def describe_progress(line: dict[str, Any]) -> str:
     """Return a progress line for people."""
-    parts = [str(line.get('label', '')), f'step {line["step"]}' if 'step' in line else '']
-    if line.get('force') is not None:
-        parts.append(f'force {line["force"]:.3f} eV/Å (aim {line.get("force_threshold", 0):.3f})')
+    parts = [f'{line["task"]}, step {line["step"]}']
+    force = residual(line)
+    if force is not None:
+        parts.append(f'force {force:.3f} (aim {line["force_threshold"]:.3f}) eV/Å')
     if line.get('barrier') is not None:
         parts.append(f'barrier so far {line["barrier"]:.3f} eV')
-    return ', '.join(part for part in parts if part)
+    return ', '.join(parts)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, process_handler
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler
 from aiida.orm import AbstractCode, Dict, SinglefileData
 
 from aiida_embarrier.calculations.worker import WorkerCalculation, validate_potential, validate_settings
@@ -95,6 +95,13 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     def results(self) -> None:
         """Attach the results of the last job."""
         self._attach()
+
+    def on_terminated(self) -> None:
+        """Clean the folders of the jobs if asked; AiiDA's own method reports it also where nothing is cleaned."""
+        if self.inputs.clean_workdir.value:
+            super().on_terminated()
+        else:
+            WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
         """Attach the outputs of the last job that gave any."""

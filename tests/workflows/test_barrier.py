@@ -1,0 +1,222 @@
+"""The barrier work chain: every way in, every output, and what bad input gets."""
+
+import pytest
+from aiida.engine import run_get_node
+from aiida.manage.caching import enable_caching
+from aiida.orm import CalcJobNode, Dict, Int, List, to_aiida_type
+from systems import EMT, aluminium, aluminium_vacancy_ends, straight_band
+
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.data.convert import node_from_structure
+from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain, validate_inputs
+
+#: EMT as the engine's potential, on one process so that little is started.
+OVERRIDES = {
+    'n_images': 5,
+    'min_image_distance': 7.5,  # two cubic cells of EMT's aluminium, 31 atoms
+    'engine': {
+        'potential': {'name': 'ase', 'model': 'emt', 'calculator': EMT.calculator},
+        'settings': {'processes': 1},
+    },
+}
+
+
+@pytest.fixture
+def build(worker_code):
+    """Return a function that fills a builder for EMT."""
+
+    def make(overrides=None, **inputs):
+        merged = {**OVERRIDES, **(overrides or {})}
+        return MigrationBarrierWorkChain.get_builder_from_protocol(worker_code, overrides=merged, **inputs)
+
+    return make
+
+
+def jobs_of(node):
+    return [child for child in node.called_descendants if isinstance(child, CalcJobNode)]
+
+
+@pytest.fixture(scope='module')
+def crystal_run(aiida_profile, tmp_path_factory):
+    """Run the whole chain once, from a crystal: the tests below look at different sides of it."""
+    from aiida_embarrier.engines.potential.setup import setup_code, setup_computer
+
+    work_dir = tmp_path_factory.mktemp('work')
+    computer, _ = setup_computer('barrier-tests', work_dir=str(work_dir))
+    computer.set_minimum_job_poll_interval(0.0)
+    code, _ = setup_code(computer)
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    builder = MigrationBarrierWorkChain.get_builder_from_protocol(
+        code, structure=crystal, hop={'ion': 'Al', 'number': 0}, overrides=OVERRIDES
+    )
+    _, node = run_get_node(builder)
+    return builder, node
+
+
+@pytest.mark.slow
+def test_from_a_crystal(crystal_run):
+    _, node = crystal_run
+    assert node.is_finished_ok, node.exit_message
+    attributes = node.outputs.band.base.attributes.all
+    assert attributes['barrier_forward'] == pytest.approx(attributes['barrier_reverse'], abs=0.005)
+    assert 0.1 < attributes['barrier_forward'] < 1.0
+    assert attributes['converged'] is True
+    assert attributes['climbing'] is True
+    assert attributes['host'] == 'Al'
+    assert attributes['host_treatment'] == 'cell'
+    assert attributes['mechanism'] == 'vacancy'
+    assert attributes['potential'] == 'emt'
+    assert attributes['periodic_image_distance'] == pytest.approx(2 * node.outputs.host.cell_lengths[0])
+    assert len(node.outputs.initial.sites) == 31
+
+
+@pytest.mark.slow
+def test_summary(crystal_run):
+    _, node = crystal_run
+    summary = node.outputs.summary.get_dict()
+    assert summary['barriers']['forward'] == node.outputs.band.base.attributes.get('barrier_forward')
+    assert set(summary['force_evaluations']) == {'relax_host', 'relax_endpoints', 'neb'}
+    assert summary['n_force_evaluations'] == sum(summary['force_evaluations'].values())
+    assert summary['spline_maximum']['energy'] >= summary['barriers']['forward'] - 1e-9
+    assert summary['warnings'] == []
+
+
+@pytest.mark.slow
+def test_everything_has_a_creator(crystal_run):
+    _, node = crystal_run
+    for label in ('band', 'summary', 'host', 'initial', 'final'):
+        assert node.outputs[label].creator is not None, label
+
+
+@pytest.mark.slow
+def test_report_reads_like_a_lab_book(crystal_run):
+    from aiida.cmdline.utils.common import get_workchain_report
+
+    _, node = crystal_run
+    report = get_workchain_report(node, 'REPORT')
+    for words in (
+        'migration barrier from Al4, hop 0 of Al',
+        'relaxing the host (4 atoms, positions and cell)',
+        'host relaxed:',
+        'endpoints made: 31 atoms',
+        'the ion moves 2.8',
+        'barrier 0.',
+    ):
+        assert words in report
+
+
+@pytest.mark.slow
+def test_a_second_run_takes_its_jobs_from_the_cache(crystal_run):
+    builder, first = crystal_run
+    with enable_caching():
+        _, node = run_get_node(builder)
+    jobs = jobs_of(node)
+    assert len(jobs) == 3
+    assert all(job.base.caching.is_created_from_cache for job in jobs)
+    assert node.outputs.band.band.energies.tolist() == first.outputs.band.band.energies.tolist()
+
+
+@pytest.mark.slow
+def test_between_shuffled_endpoints(build):
+    initial, final = aluminium_vacancy_ends()
+    order = list(range(30, -1, -1))
+    shuffled = final.copy()
+    shuffled._sites = [final[index] for index in order]
+    first, kinds = node_from_structure(initial)
+    last, _ = node_from_structure(shuffled)
+    builder = build(initial=first, final=last, kinds=kinds, overrides={'relax_endpoints': False})
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    assert len(jobs_of(node)) == 1
+    band = node.outputs.band
+    assert band.base.attributes.get('mobile') == [0]
+    assert band.base.attributes.get('hop_length') == pytest.approx(4.05 / 2**0.5)
+
+
+@pytest.mark.slow
+def test_band_that_does_not_converge_is_an_output(build):
+    builder = build(band=BandData(straight_band()))
+    for kind in ('neb',):
+        inputs = builder.engine_inputs[kind]
+        inputs['max_iterations'] = Int(1)
+        inputs['parameters'] = Dict({**inputs['parameters'].get_dict(), 'max_steps': 3})
+    _, node = run_get_node(builder)
+    assert node.exit_status == 510
+    assert 'within the step limit' in node.exit_message
+    assert node.outputs.band.base.attributes.get('converged') is False
+    assert any('not converged' in warning for warning in node.outputs.summary['warnings'])
+
+
+@pytest.mark.usefixtures('aiida_profile')
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'hop': {'ion': 'Na', 'number': 0}}, 'Na'),
+        ({'hop': {'ion': 'Al', 'number': 99}}, 'there is no hop 99: Al has'),
+        ({'hop': {'ion': 'Al', 'numbr': 0}}, 'numbr'),
+        ({'band': 'straight'}, 'give a crystal and a hop'),
+        ({'hop': None}, 'the input `hop` is missing'),
+    ],
+)
+def test_bad_path_is_refused_at_launch(build, change, message):
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    builder = build(structure=crystal, hop={'ion': 'Al', 'number': 0})
+    inputs = dict(builder)
+    ((name, value),) = change.items()
+    if value is None:
+        del inputs[name]
+    else:
+        inputs[name] = BandData(straight_band()) if name == 'band' else Dict(value)
+    assert message in validate_inputs(inputs, None)
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_bad_engine_inputs_are_refused_at_launch(build):
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    builder = build(structure=crystal, hop={'ion': 'Al', 'number': 0})
+    inputs = dict(builder)
+    assert validate_inputs(inputs, None) is None
+    relax, neb = (dict(builder.engine_inputs[kind]) for kind in ('relax', 'neb'))
+    without_code = {key: value for key, value in neb.items() if key != 'code'}
+    for engine_inputs, message in (
+        ({'relax': relax}, 'the namespace `engine_inputs.neb` is missing'),
+        ({'relax': relax, 'neb': without_code}, 'engine_inputs.neb: the input `code` is missing'),
+        ({'relax': relax, 'neb': {**neb, 'cde': Int(1)}}, "has no input 'cde'"),
+        ({'relax': relax, 'neb': {**neb, 'parameters': Dict({'climb': 'perhaps'})}}, 'climb'),
+        (
+            {'relax': relax, 'neb': {**neb, 'potential': Dict({'name': 'chgnt', 'model': '1'})}},
+            "unknown potential 'chgnt'",
+        ),
+    ):
+        assert message in validate_inputs({**inputs, 'engine_inputs': engine_inputs}, None)
+
+
+@pytest.mark.parametrize(
+    ('inputs', 'message'),
+    [
+        ({'n_images': 2}, 'at least 3 images'),
+        ({'relax_host': 'shape'}, "'shape' is not one of none, positions, cell"),
+        ({'interpolation': 'spline'}, "'spline' is not one of idpp, linear"),
+        ({'engine': 'vas'}, "unknown engine 'vas'"),
+    ],
+)
+@pytest.mark.usefixtures('aiida_profile')
+def test_bad_values_are_refused_by_their_ports(inputs, message):
+    ports = MigrationBarrierWorkChain.spec().inputs
+    ((name, value),) = inputs.items()
+    assert message in ports[name].validate(to_aiida_type(value)).message
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_misspelt_override_is_refused(build):
+    with pytest.raises(ValueError, match="unknown protocol key 'n_image': did you mean 'n_images'"):
+        build(overrides={'n_image': 5})
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_waypoints_reach_the_band(build):
+    initial, final = aluminium_vacancy_ends()
+    first, kinds = node_from_structure(initial)
+    last, _ = node_from_structure(final)
+    builder = build(initial=first, final=last, kinds=kinds, waypoints=[[1.0, 2.0, 0.5]])
+    assert isinstance(builder.waypoints, List)
