@@ -132,6 +132,12 @@ class Band:
             raise ValueError(f'kind_indices must have shape ({n_atoms},), got {kind_indices.shape}')
         if n_atoms and not (kind_indices.min() >= 0 and kind_indices.max() < len(self.kinds)):
             raise ValueError(f'kind_indices must lie in 0..{len(self.kinds) - 1}')
+        names = [kind.name for kind in self.kinds]
+        if len(set(names)) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f'kind names must differ, got {repeated!r} more than once')
+        if not isinstance(self.info, BandInfo):
+            raise TypeError(f'info must be a BandInfo, got {self.info!r}')
         lattice = _array(self.lattice, 'lattice')
         if lattice.shape not in {(3, 3), (n_images, 3, 3)}:
             raise ValueError(f'lattice must have shape (3, 3) or ({n_images}, 3, 3), got {lattice.shape}')
@@ -140,6 +146,8 @@ class Band:
         mobile = tuple(int(index) for index in self.mobile)
         if any(not 0 <= index < n_atoms for index in mobile):
             raise ValueError(f'mobile atom indices {mobile} must lie in 0..{n_atoms - 1}')
+        if len(set(mobile)) < len(mobile):
+            raise ValueError(f'mobile atom indices {mobile} must differ')
         unknown = np.full(n_images, np.nan)
         energies = _array(unknown if self.energies is None else self.energies, 'energies', finite=False)
         perpendicular = self.max_perpendicular_forces
@@ -327,15 +335,26 @@ def kinds_of(structure: Structure) -> tuple[tuple[Kind, ...], np.ndarray]:
     Sites of one element with different `magmom`, `oxidation_state` or `hubbard_u` (site properties; an oxidation state
     may also stand on the species) are different kinds. The site property `kind` names a kind; without it the name is
     the element, numbered from 1 where an element has several kinds. Kinds come in the order of their first site.
+
+    :raises ValueError: for partially occupied sites, for properties that are not one number (moments of non-collinear
+        calculations), and where one name stands for atoms with different properties.
     """
     keys: list[tuple[Any, ...]] = []
-    for site in structure:
+    for number, site in enumerate(structure):
+        if not site.is_ordered:
+            raise ValueError(f'site {number} is partially occupied ({site.species_string}): order the structure first')
         values = [site.properties.get(key) for key in KIND_PROPERTIES]
         if values[1] is None:
             values[1] = getattr(site.specie, 'oxi_state', None)
         if values[0] is None:
             values[0] = getattr(site.specie, 'spin', None)
-        scalars = [None if value is None else float(value) for value in values]
+        scalars: list[float | None] = []
+        for entry, value in zip(KIND_PROPERTIES, values, strict=True):
+            try:
+                scalars.append(None if value is None else float(value))
+            except (TypeError, ValueError) as error:
+                name = f'{site.specie.symbol} (site {number})'
+                raise ValueError(f'the {entry} of {name} must be one number, got {value!r}') from error
         keys.append((site.specie.symbol, site.properties.get('kind'), *scalars))
     unique = list(dict.fromkeys(keys))
     kinds = []
