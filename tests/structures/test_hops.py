@@ -104,6 +104,17 @@ def test_hops_through_another_ion_are_left_out_unless_asked_for(olivine):
     assert {hop.label.split(':')[1] for hop in shown} < {hop.label.split(':')[1] for hop in every}
 
 
+def test_a_site_behind_the_start_is_not_on_the_way():
+    """Of three sites in a row with 0.8 Å between the first two, the middle one is in the way of the outer two only."""
+    tilted = Structure(Lattice.from_parameters(11, 12, 13, 81, 85, 77), ['Xe'], [[0, 0, 0]])
+    sites = tilted.lattice.get_fractional_coords([[4, 4, 4], [4, 4, 4.8], [4, 4, 6.8]])
+    # inversion makes three more, far away
+    hops = find_hops(tilted, 'Li', mechanism='interstitial', sites=sites, max_length=3.0)
+    assert [round(hop.length, 3) for hop in hops] == [0.8, 2.0]
+    every = find_hops(tilted, 'Li', mechanism='interstitial', sites=sites, max_length=3.0, through=True)
+    assert [round(hop.length, 3) for hop in every] == [0.8, 2.0, 2.8]
+
+
 @pytest.mark.parametrize('max_length', [3.0, 5.0, 6.5])
 def test_olivine_against_brute_force(olivine, max_length):
     expected = naive_hops(olivine, ion_points(olivine, 'Li'), max_length)

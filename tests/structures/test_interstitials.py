@@ -48,3 +48,15 @@ def test_a_site_given_twice_counts_once(olivine):
     one = complete_sites(olivine, [[0, 0, 0]], operations)
     assert len(one) == 4
     assert np.array_equal(complete_sites(olivine, [[0, 0, 0], [0.5, 0.5, 0.5], [1, 0, 0.001]], operations), one)
+
+
+@pytest.mark.parametrize('angle', [25.0, 60.0, 100.0])
+def test_the_largest_void_of_a_skewed_lattice_is_that_of_a_fine_grid(angle):
+    """With one atom per cell the void is as large as voids can be, and atoms far outside the cell decide."""
+    crystal = Structure(Lattice.rhombohedral(7.0, angle), ['Ar'], [[0.2, 0.9, 0.4]])
+    sites = interstitial_sites(crystal, merge=0.2)
+    radii = crystal.lattice.get_all_distances(sites, crystal.frac_coords)[:, 0]
+    steps = (np.arange(40) + 0.5) / 40
+    grid = np.array(np.meshgrid(steps, steps, steps)).reshape(3, -1).T
+    largest = crystal.lattice.get_all_distances(grid, crystal.frac_coords).max()
+    assert largest - 1e-6 <= radii.max() < largest + 0.2

@@ -17,6 +17,14 @@ def shortest(matrix, reach=6):
     return np.linalg.norm(vectors @ matrix, axis=1).min()
 
 
+def sublattices(matrix, size):
+    """Yield all supercells of a size: every sublattice has one Hermite normal form."""
+    for a, b in itertools.product(range(1, size + 1), repeat=2):
+        if size % (a * b) == 0:
+            for i, j, k in itertools.product(range(a), range(a), range(b)):
+                yield np.array([[a, 0, 0], [i, b, 0], [j, k, size // (a * b)]]) @ matrix
+
+
 @st.composite
 def lattices(draw):
     lengths = [draw(st.floats(2.5, 9.0)) for _ in range(3)]
@@ -47,19 +55,18 @@ def test_the_smallest_diagonal_supercell_is_found(lattice, distance):
 
 
 def test_any_supercell_is_at_most_as_large(layered):
-    diagonal = supercell_for(layered)
-    free = supercell_for(layered, diagonal=False)
+    diagonal = supercell_for(layered, 6.5)
+    free = supercell_for(layered, 6.5, diagonal=False)
     assert np.count_nonzero(diagonal) == 3
     assert np.linalg.det(free) < np.linalg.det(diagonal)
     for matrix in (diagonal, free):
-        assert shortest(matrix @ layered.lattice.matrix) >= 8
-    for size in range(1, round(np.linalg.det(free))):  # all sublattices of a size are those of its Hermite forms
-        for a, b in itertools.product(range(1, size + 1), repeat=2):
-            if size % (a * b):
-                continue
-            for i, j, k in itertools.product(range(a), range(a), range(b)):
-                matrix = np.array([[a, 0, 0], [i, b, 0], [j, k, size // (a * b)]])
-                assert image_distance(matrix @ layered.lattice.matrix) < 8
+        assert shortest(matrix @ layered.lattice.matrix) >= 6.5
+    smallest = round(np.linalg.det(free))
+    for size in range(1, smallest):
+        assert max(map(image_distance, sublattices(layered.lattice.matrix, size))) < 6.5
+    # of all as small as this one, none keeps the images farther apart
+    farthest = max(map(image_distance, sublattices(layered.lattice.matrix, smallest)))
+    assert image_distance(free @ layered.lattice.matrix) == pytest.approx(farthest)
 
 
 def test_the_default_supercell_of_the_olivine(olivine):
