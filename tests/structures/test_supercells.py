@@ -64,9 +64,15 @@ def test_any_supercell_is_at_most_as_large(layered):
     smallest = round(np.linalg.det(free))
     for size in range(1, smallest):
         assert max(map(image_distance, sublattices(layered.lattice.matrix, size))) < 6.5
-    # of all as small as this one, none keeps the images farther apart
-    farthest = max(map(image_distance, sublattices(layered.lattice.matrix, smallest)))
-    assert image_distance(free @ layered.lattice.matrix) == pytest.approx(farthest)
+
+
+@pytest.mark.parametrize(('distance', 'size', 'farthest'), [(5.5, 4, 6.403), (6.0, 4, 6.403), (7.0, 6, 7.071)])
+def test_of_equally_small_supercells_that_with_the_farthest_images_is_taken(distance, size, farthest):
+    host = Structure(Lattice.orthorhombic(3, 4, 5), ['Li'], [[0, 0, 0]])
+    found = supercell_for(host, distance, diagonal=False) @ host.lattice.matrix
+    assert np.linalg.det(found) == pytest.approx(size * 60)
+    assert max(map(image_distance, sublattices(host.lattice.matrix, size))) == pytest.approx(farthest, abs=1e-3)
+    assert image_distance(found) == pytest.approx(farthest, abs=1e-3)
 
 
 def test_the_default_supercell_of_the_olivine(olivine):
