@@ -7,7 +7,7 @@ from matplotlib.text import Text
 
 from aiida_embarrier.bands.barriers import barriers
 from aiida_embarrier.bands.profile import EnergyProfile
-from aiida_embarrier.figures import energy_path
+from aiida_embarrier.figures.energy_path import energy_path
 
 
 def texts(figure) -> str:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import PatchCollection
 
 from aiida_embarrier.bands import Band, BandInfo, Kind
-from aiida_embarrier.figures import migration_path, viewing_direction
+from aiida_embarrier.figures.migration_path import migration_path, viewing_direction
 
 
 def circle_centres(figure) -> list[np.ndarray]:

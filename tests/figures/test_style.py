@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aiida_embarrier.figures import energy_path, migration_path, save
-from aiida_embarrier.figures.style import chemical
+from aiida_embarrier.figures.energy_path import energy_path
+from aiida_embarrier.figures.migration_path import migration_path
+from aiida_embarrier.figures.style import chemical, save
 
 BEGINNINGS = {'png': b'\x89PNG\r\n', 'svg': b'<?xml', 'pdf': b'%PDF-'}
 
@@ -60,7 +61,9 @@ def test_pyplot_is_never_imported(tmp_path):
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from aiida_embarrier.bands import Band, Kind
-from aiida_embarrier.figures import energy_path, migration_path, save
+from aiida_embarrier.figures.energy_path import energy_path
+from aiida_embarrier.figures.migration_path import migration_path
+from aiida_embarrier.figures.style import save
 band = Band(kinds=(Kind('Li', 'Li'), Kind('O', 'O')), kind_indices=[0, 1], lattice=[[4, 0, 0], [0, 4, 0], [0, 0, 4]],
             positions=[[[0, 0, 0], [2, 2, 2]], [[1, 0, 0], [2, 2, 2]], [[2, 0, 0], [2, 2, 2]]], mobile=(0,),
             energies=[0, 1, 0])
