@@ -20,13 +20,18 @@ def layered() -> Structure:
     return Structure(lattice, ['Li', 'Co', 'O', 'O'], [[0.5] * 3, [0.0] * 3, [0.26] * 3, [0.74] * 3])
 
 
-@pytest.fixture
-def spinel() -> Structure:
-    """Return cubic LiMn2O4 in its primitive cell of 14 atoms."""
+@pytest.fixture(scope='session')
+def spinel_once() -> Structure:
     crystal = Structure.from_spacegroup(
         'Fd-3m', Lattice.cubic(8.245), ['Li', 'Mn', 'O'], [[0.0] * 3, [0.625] * 3, [0.3886] * 3]
     )
     return crystal.get_primitive_structure()
+
+
+@pytest.fixture
+def spinel(spinel_once: Structure) -> Structure:
+    """Return cubic LiMn2O4 in its primitive cell of 14 atoms."""
+    return spinel_once.copy()
 
 
 @pytest.fixture
