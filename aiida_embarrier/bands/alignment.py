@@ -129,8 +129,6 @@ def _check_sound(initial: Structure, final: Structure, ion: str | None) -> None:
     if ion is not None and ion not in counts[0]:
         raise AlignmentError(f'the endpoints contain no {ion}, only {", ".join(sorted(counts[0]))}')
     for name, structure in ends.items():
-        if len(structure) < 2:
-            continue
         nearest = closest_pair(structure.cart_coords, structure.lattice.matrix)
         if nearest.distance < OVERLAP_DISTANCE:
             raise AlignmentError(

@@ -17,7 +17,7 @@ class ClosestPair(NamedTuple):
 
     :param distance: in Å.
     :param first: index of one atom.
-    :param second: index of the other atom.
+    :param second: index of the other atom; that of the same atom where its own periodic image is nearest.
     """
 
     distance: float
@@ -61,20 +61,25 @@ def minimum_image(vectors: np.ndarray, lattice: np.ndarray) -> np.ndarray:
 
 
 def closest_pair(positions: np.ndarray, lattice: np.ndarray, among: tuple[int, ...] | None = None) -> ClosestPair:
-    """Return the two different atoms that are nearest to each other over periodic boundaries.
+    """Return the two atoms that are nearest to each other over periodic boundaries.
 
     :param positions: Cartesian positions in Å, shape (n_atoms, 3).
     :param lattice: lattice vectors as rows in Å, shape (3, 3).
     :param among: only pairs with at least one of these atoms; None for all pairs.
-    :raises ValueError: for fewer than two atoms.
+    :raises ValueError: where there is no atom to choose from.
     """
     n_atoms = len(positions)
-    if n_atoms < 2:
-        raise ValueError(f'a pair needs two atoms, got {n_atoms}')
+    if n_atoms == 0 or among == ():
+        raise ValueError('there is no atom to measure a distance from')
+    # every atom is that near its own images, the same one everywhere
+    own_image = float(np.linalg.norm(reduced_lattice(lattice)[0]))
+    lone = ClosestPair(own_image, *([0, 0] if among is None else [int(among[0])] * 2))
     first, second = np.triu_indices(n_atoms, 1)
     if among is not None:
         chosen = np.isin(first, among) | np.isin(second, among)
         first, second = first[chosen], second[chosen]
+    if len(first) == 0:
+        return lone
     distances = np.linalg.norm(minimum_image(positions[second] - positions[first], lattice), axis=1)
     nearest = int(np.argmin(distances))
-    return ClosestPair(float(distances[nearest]), int(first[nearest]), int(second[nearest]))
+    return min(lone, ClosestPair(float(distances[nearest]), int(first[nearest]), int(second[nearest])))

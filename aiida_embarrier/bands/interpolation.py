@@ -118,7 +118,7 @@ def check_clearance(band: Band, threshold: float = 1.2) -> list[str]:
         )
         if image in (0, band.n_images - 1):
             raise ClearanceError(f'{text}: the ion cannot rest there, check the structure of the endpoint')
-        warnings.append(f'{text}: try waypoints around it, or IDPP')
+        warnings.append(f'{text}: interpolate by IDPP or give waypoints around it')
     return warnings
 
 

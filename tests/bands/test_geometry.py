@@ -73,5 +73,14 @@ def test_closest_pair_looks_over_the_boundary():
     }
     among = min((pair for pair in distances if 3 in pair), key=lambda pair: distances[pair])
     assert closest_pair(positions, lattice, among=(3,))[1:] == among
-    with pytest.raises(ValueError, match='two atoms'):
-        closest_pair(positions[:1], lattice)
+
+
+def test_an_atom_can_be_nearest_to_its_own_image():
+    positions = np.array([[0.0, 0.0, 0.0], [2.5, 2.5, 10.0]])
+    lattice = np.diag([5.0, 3.1, 20.0])
+    assert closest_pair(positions, lattice) == (pytest.approx(3.1), 0, 0)
+    assert closest_pair(positions, lattice, among=(1,)) == (pytest.approx(3.1), 1, 1)
+    assert closest_pair(positions[:1], lattice) == (pytest.approx(3.1), 0, 0)
+    for empty in ({'positions': positions[:0]}, {'positions': positions, 'among': ()}):
+        with pytest.raises(ValueError, match='no atom'):
+            closest_pair(lattice=lattice, **empty)

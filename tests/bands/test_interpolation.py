@@ -144,6 +144,18 @@ def test_a_hop_longer_than_half_the_cell_keeps_its_way():
         assert found.hop_length == pytest.approx(5.0)
 
 
+def test_a_path_straight_through_an_atom_stays_finite_and_is_warned_of():
+    positions = np.array([[[0.0, 0, 0], [2, 0, 0], [2, 3, 3]], [[4, 0, 0], [2, 0, 0], [2, 3, 3]]])
+    band = Band((Kind('Li', 'Li'), Kind('O', 'O')), np.array([0, 1, 1]), np.eye(3) * 9, positions, mobile=(0,))
+    for method in ('linear', 'idpp'):
+        for n_images in (3, 4, 7):
+            found = interpolate(band, n_images, method)
+            assert np.all(np.isfinite(found.positions))
+            if nearest_to_ion(found).min() < 1.2:
+                assert 'give waypoints around it' in check_clearance(found)[0]
+    assert check_clearance(interpolate(band, 7, waypoints=[[2, -1.5, 0]])) == []
+
+
 # ---------------------------------------------------------------- waypoints
 
 
