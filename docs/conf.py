@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import typing
+import warnings
 from pathlib import Path
 
 from aiida import load_profile
+from aiida.common.warnings import AiidaDeprecationWarning
 from aiida.storage.sqlite_temp import SqliteTempBackend
 
 HERE = Path(__file__).parent
@@ -19,6 +21,9 @@ import aiida_embarrier  # noqa: E402
 
 # The directives for processes load classes that need a profile; this one is in memory and gone when the build ends.
 load_profile(SqliteTempBackend.create_profile('docs'), allow_switch=True)
+
+# autodoc looks at every attribute of the base classes, deprecated ones too.
+warnings.simplefilter('ignore', AiidaDeprecationWarning)
 
 # The figures are drawn anew with every build, so that they show what the code computes.
 draw_figures(HERE / '_generated')
@@ -43,9 +48,10 @@ default_role = 'code'
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath']
 myst_heading_anchors = 3
 
-# What a package imports from its modules is described once, in its module. Sphinx 9.0 reads this variable only for the
-# pages of packages: `apidoc_automodule_options` has no effect on them.
-os.environ['SPHINX_APIDOC_OPTIONS'] = 'members,show-inheritance,ignore-module-all'
+# What a package imports from its modules is described once, in its module. The setting is for modules; for packages
+# Sphinx 9.0 reads the environment variable only.
+apidoc_automodule_options = ['members', 'show-inheritance', 'ignore-module-all']
+os.environ['SPHINX_APIDOC_OPTIONS'] = ','.join(apidoc_automodule_options)
 apidoc_modules = [
     {
         'path': '../aiida_embarrier',
