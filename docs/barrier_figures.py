@@ -60,28 +60,31 @@ def definitions() -> Figure:
     axes.hlines([top, bottom], -1.0, 4.9, colors='0.75', linestyles=':', linewidth=1)
     low = profile.coordinates[found.rate_limiting_images[0]]
     arrows = (
-        (0.0, first, top, f'forward\n{found.forward:.2f} eV'),
-        (4.0, last, top, f'reverse\n{found.reverse:.2f} eV'),
-        (float(low), bottom, top, f'rate-limiting\n{found.rate_limiting:.2f} eV'),
-        (-0.85, bottom, top, f'span\n{found.span:.2f} eV'),
+        (0.0, first, top, f'forward\n{found.forward:.2f} eV', 'left'),
+        (4.0, last, top, f'reverse\n{found.reverse:.2f} eV', 'left'),
+        (float(low), bottom, top, f'rate-limiting\n{found.rate_limiting:.2f} eV', 'right'),
+        (-0.85, bottom, top, f'span\n{found.span:.2f} eV', 'left'),
     )
-    for (place, start, end, label), colour in zip(arrows, COLOURS, strict=False):
-        _arrow(axes, place, start, end, label, colour)
-    axes.set(xlabel='reaction coordinate (Å)', ylabel='energy (eV)', xlim=(-1.1, 5.0), ylim=(-0.04, 0.43))
+    for (place, start, end, label, align), colour in zip(arrows, COLOURS, strict=False):
+        _arrow(axes, (place, start, end), label, align, colour)
+    axes.set(
+        xlabel='reaction coordinate (Å)', ylabel='energy (eV)', xlim=(-1.1, 5.0), ylim=(-0.04, 0.43), xticks=range(5)
+    )
     axes.spines[['top', 'right']].set_visible(False)
     return figure
 
 
-def _arrow(axes: Axes, place: float, start: float, end: float, label: str, colour: str) -> None:
+def _arrow(axes: Axes, where: tuple[float, float, float], label: str, align: str, colour: str) -> None:
+    place, start, end = where
     style = {'arrowstyle': '<|-|>', 'color': colour, 'shrinkA': 0, 'shrinkB': 0, 'linewidth': 1.3}
     axes.annotate('', (place, end), (place, start), arrowprops=style)
     axes.annotate(
         label,
         (place, start + 0.78 * (end - start)),
-        xytext=(6, 0),
+        xytext=(6 if align == 'left' else -6, 0),
         textcoords='offset points',
         color=colour,
-        ha='left',
+        ha=align,
         va='center',
         fontsize=9,
     )
