@@ -177,16 +177,19 @@ def reinterpolate(band: BandData) -> BandData:
 
 @calcfunction
 @refuse_politely
-def summarise(band: BandData, path: Dict | None = None, neb: Dict | None = None, **results: Dict) -> Dict:
+def summarise(
+    band: BandData, guess: BandData | None = None, path: Dict | None = None, neb: Dict | None = None, **results: Dict
+) -> Dict:
     """Summarise a barrier: every definition, convergence, cost and warnings.
 
     :param band: the band.
+    :param guess: the starting band.
     :param path: how it was made, from :func:`create_endpoints` or :func:`align`.
     :param neb: results of the NEB.
     :param results: results of further steps by their names, for their cost.
     """
     from aiida_embarrier.bands.barriers import barriers
-    from aiida_embarrier.bands.interpolation import closest_approach
+    from aiida_embarrier.bands.interpolation import check_clearance, closest_approach
     from aiida_embarrier.bands.profile import EnergyProfile
 
     plain = band.band
@@ -205,14 +208,18 @@ def summarise(band: BandData, path: Dict | None = None, neb: Dict | None = None,
             'n_atoms': plain.n_atoms,
             'hop_length': plain.hop_length,
             'periodic_image_distance': plain.periodic_image_distance,
-            'closest_approach': float(min(distance for distance, *_ in closest_approach(plain))),
+            'closest_approach': float(min(pair.distance for pair in closest_approach(plain))),
             'potential': plain.info.potential,
             'functional': plain.info.functional or plain.info.potential_functional,
             'host_treatment': plain.info.host_treatment,
             'n_force_evaluations': sum(evaluations.values()),
             'force_evaluations': evaluations,
             'worker_wall_s': walls,
-            'warnings': ([] if path is None else path.get('warnings', [])) + warnings_of(plain, found),
+            'warnings': [
+                *([] if path is None else path.get('warnings', [])),
+                *([] if guess is None else (f'starting band: {text}' for text in check_clearance(guess.band))),
+                *warnings_of(plain, found),
+            ],
         }
     )
 

@@ -93,6 +93,13 @@ def task_validator(task: type[RelaxTask | NebTask], **required: Any) -> Any:
     return validate
 
 
+#: Only the parameters of a relaxation are checked before there is a job: any structure stands in.
+_ANY_STRUCTURE = {'lattice': [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 'elements': ['H'], 'positions': [[0, 0, 0]]}
+
+validate_relax_parameters = task_validator(RelaxTask, structure=_ANY_STRUCTURE)
+validate_neb_parameters = task_validator(NebTask)
+
+
 class WorkerCalculation(CalcJob):
     """What the jobs of the worker share: potential, settings, checkpoint and exit codes."""
 
@@ -213,7 +220,7 @@ class PotentialRelaxCalculation(WorkerCalculation):
             'parameters',
             valid_type=Dict,
             required=False,
-            validator=task_validator(RelaxTask, structure={'lattice': [], 'elements': [], 'positions': []}),
+            validator=validate_relax_parameters,
             help='Entries of `aiida_embarrier.jobs.schemas.RelaxTask`, the same for all structures.',
         )
         spec.output_namespace(
@@ -245,7 +252,7 @@ class PotentialNebCalculation(WorkerCalculation):
             'parameters',
             valid_type=Dict,
             required=False,
-            validator=task_validator(NebTask),
+            validator=validate_neb_parameters,
             help='Entries of `aiida_embarrier.jobs.schemas.NebTask`, the same for all bands.',
         )
         spec.output_namespace(

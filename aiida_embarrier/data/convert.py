@@ -64,7 +64,8 @@ def structure_from_node(node: StructureData, kinds: Dict | None = None) -> Struc
     for name, key in known.items():
         values = [table.get(kind, {}).get(name) for kind in names]
         if any(value is not None for value in values):
-            properties[key] = values
+            # A kind that says nothing of its moment beside others that do has none: an ion put in, for instance.
+            properties[key] = [0.0 if value is None else value for value in values] if key == 'magmom' else values
     return Structure(
         node.cell,
         [elements[name] for name in names],
@@ -82,7 +83,7 @@ def geometry_from_node(node: StructureData, kinds: Dict | None = None) -> Geomet
         lattice=structure.lattice.matrix.tolist(),
         elements=[site.specie.symbol for site in structure],
         positions=structure.cart_coords.tolist(),
-        magnetic_moments=None if moments is None else [float(moment or 0.0) for moment in moments],
+        magnetic_moments=None if moments is None else [float(moment) for moment in moments],
     )
 
 

@@ -484,7 +484,7 @@ class MigrationBarrierWorkChain(WorkChain):
         if 'results' in node.outputs:
             results['neb'] = node.outputs.results
         if self.ctx.path is not None:
-            results['path'] = self.ctx.path
+            results.update(path=self.ctx.path, guess=self.ctx.band)
         summary, calculation = summarise.run_get_node(band=band, **results, metadata={'call_link_label': 'summarise'})
         if calculation.is_finished_ok:
             self.out('summary', summary)

@@ -1,4 +1,4 @@
-"""The door between nodes and plain objects loses nothing: moments, oxidation states, order, positions outside the cell."""
+"""The door between nodes and plain objects loses nothing: moments, oxidation states, order, unwrapped positions."""
 
 import numpy as np
 import pytest

@@ -58,7 +58,7 @@ def test_arguments_of_a_calculator_are_free():
 def test_protocols_are_valid_jobs(protocol):
     resolved = barrier_protocol(protocol=protocol)['engine']
     assert set(resolved['neb']) <= set(NebTask(label='x', **resolved['neb']).model_dump())
-    geometry = {'lattice': [], 'elements': [], 'positions': []}
+    geometry = {'lattice': [[4, 0, 0], [0, 4, 0], [0, 0, 4]], 'elements': ['Al'], 'positions': [[0, 0, 0]]}
     RelaxTask(label='x', structure=geometry, **resolved['relax'])
     resolve_potential(resolved['potential']['name'])
 

@@ -23,7 +23,9 @@ def parse(make_calcjob_node, tmp_path):
             (tmp_path / name).write_bytes(content)
         node = make_calcjob_node(entry_point, {'potential': Dict(EMT.model_dump(exclude_none=True)), **inputs}, files)
         parser = ParserFactory(entry_point)
-        outputs, process = parser.parse_from_node(node, store_provenance=False, retrieved_temporary_folder=str(tmp_path))
+        outputs, process = parser.parse_from_node(
+            node, store_provenance=False, retrieved_temporary_folder=str(tmp_path)
+        )
         return outputs, process
 
     return run

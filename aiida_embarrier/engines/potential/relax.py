@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import Dict, Str, StructureData
 
-from aiida_embarrier.calculations.worker import PotentialRelaxCalculation, task_validator, validate_structures
+from aiida_embarrier.calculations.worker import (
+    PotentialRelaxCalculation,
+    validate_relax_parameters,
+    validate_structures,
+)
 from aiida_embarrier.engines.potential.base import PotentialRestartWorkChain
 from aiida_embarrier.jobs.schemas import RelaxTask
 
@@ -43,7 +47,7 @@ class PotentialRelaxWorkChain(PotentialRestartWorkChain):
             'parameters',
             valid_type=Dict,
             required=False,
-            validator=task_validator(RelaxTask, structure={'lattice': [], 'elements': [], 'positions': []}),
+            validator=validate_relax_parameters,
             help='Entries of `aiida_embarrier.jobs.schemas.RelaxTask`.',
         )
         spec.output_namespace(
