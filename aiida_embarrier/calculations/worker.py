@@ -38,6 +38,10 @@ RESTART_FILE = 'restart.npz'
 #: Settings of a job that do not change its physics.
 SETTINGS = ('device', 'processes', 'checkpoint_every')
 
+#: Settings are checked before there is a job: any potential and any structure stand in.
+_ANY_POTENTIAL = {'name': 'chgnet', 'model': '0.3.0'}
+_ANY_STRUCTURE = {'lattice': [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 'elements': ['H'], 'positions': [[0, 0, 0]]}
+
 EXIT_CODE_OF_STATUS = {
     Status.FAILED: 'ERROR_POTENTIAL',
     Status.INTERRUPTED: 'ERROR_WALL_TIME',
@@ -75,6 +79,10 @@ def validate_settings(node: Dict | None, _: Any) -> str | None:
     unknown = set(node.get_dict()) - set(SETTINGS)
     if unknown:
         return f'unknown settings {sorted(unknown)}: choose from {", ".join(SETTINGS)}'
+    try:
+        Job.model_validate({'potential': _ANY_POTENTIAL, 'tasks': [NebTask(label='x')], **node.get_dict()})
+    except ValidationError as error:
+        return describe(error)
     return None
 
 
@@ -92,9 +100,6 @@ def task_validator(task: type[RelaxTask | NebTask], **required: Any) -> Any:
 
     return validate
 
-
-#: Only the parameters of a relaxation are checked before there is a job: any structure stands in.
-_ANY_STRUCTURE = {'lattice': [[1, 0, 0], [0, 1, 0], [0, 0, 1]], 'elements': ['H'], 'positions': [[0, 0, 0]]}
 
 validate_relax_parameters = task_validator(RelaxTask, structure=_ANY_STRUCTURE)
 validate_neb_parameters = task_validator(NebTask)

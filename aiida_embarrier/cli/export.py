@@ -26,13 +26,14 @@ def command(nodes: tuple[str, ...], groups: tuple[str, ...], output: Path, overw
 
     Licensed files are refused. The archive is read by `verdi archive import`, and by the explorers of Materials Cloud.
     """
+    from aiida.common.log import LOG_LEVEL_REPORT, override_log_level
     from aiida.orm import load_group, load_node
 
     from aiida_embarrier.publishing.archive import export_archive
 
-    path = export_archive(
-        output, [load_node(node) for node in nodes], [load_group(label) for label in groups], overwrite=overwrite
-    )
+    entities = [load_node(node) for node in nodes], [load_group(label) for label in groups]
+    with override_log_level(LOG_LEVEL_REPORT):  # it reports fifty lines of defaults
+        path = export_archive(output, *entities, overwrite=overwrite)
     size = path.stat().st_size
     if output_format == 'json':
         echo_json({'file': path, 'bytes': size})

@@ -23,11 +23,13 @@ class Column:
     :param header: its heading, with the unit.
     :param key: the entry of each row, or a function of the row.
     :param format: format specification of its values, such as ``.3f``.
+    :param width: characters after which its text is broken into lines, None for never.
     """
 
     header: str
     key: str | Callable[[Any], Any]
     format: str = ''
+    width: int | None = None
 
     def text(self, row: Mapping[str, Any]) -> str:
         """Return how a row stands in this column; a dash where the value is unknown."""
@@ -47,7 +49,15 @@ def echo_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> 
     cells = [[column.text(row) for column in columns] for row in rows]
     align = ['right' if column.format else 'left' for column in columns]
     # Without `disable_numparse` tabulate would read text such as `1e5` as a number and write it anew.
-    click.echo(tabulate(cells, [column.header for column in columns], colalign=align, disable_numparse=True))
+    click.echo(
+        tabulate(
+            cells,
+            [column.header for column in columns],
+            colalign=align,
+            disable_numparse=True,
+            maxcolwidths=[column.width for column in columns],
+        )
+    )
 
 
 def echo_pairs(pairs: Mapping[str, Any]) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import math
+import re
 import signal
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from aiida.orm import CalcJobNode
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from aiida_embarrier.jobs.schemas import PROGRESS_FILE
 
@@ -78,7 +79,7 @@ def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
             interrupted = True
             runner.loop.call_soon_threadsafe(runner.kill_all)
 
-    with _bar() as bar, _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
+    with _bar() as bar, _lab_book(), _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
         watch = runner.loop.create_task(_watch(process.node, bar))
         try:
             runner.run_until_complete(process.step_until_terminated())
@@ -103,11 +104,35 @@ def _bar() -> Iterator[tqdm | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with (
-        tqdm(total=100, bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar,
-        logging_redirect_tqdm([logging.getLogger(), logging.getLogger('aiida')]),
-    ):
+    with tqdm(total=100, bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar:
         yield bar
+
+
+class LabBookHandler(logging.Handler):
+    """Writes reports of processes as lines for people, above the bar."""
+
+    #: AiiDA puts process, class and method before a report; the process is enough for people.
+    _PREFIX = re.compile(r'^\[(\d+)\|[^\]]*\]: ')
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        clock = datetime.fromtimestamp(record.created).strftime('%H:%M:%S')
+        message = self._PREFIX.sub(r'[\1] ', record.getMessage())
+        tqdm.write(f'{clock} {message}', file=sys.stderr)
+
+
+@contextmanager
+def _lab_book() -> Iterator[None]:
+    """Replace the handlers of AiiDA's log, whose lines begin with the name of a class of ours, while a process runs."""
+    log = logging.getLogger('aiida')
+    original = list(log.handlers)
+    level = get_manager().get_option('logging.terminal_handler')
+    handler = LabBookHandler(level=getattr(level, 'value', level))  # an enumeration or plain text
+    log.handlers = [handler]
+    try:
+        yield
+    finally:
+        log.handlers = original
 
 
 async def _watch(node: ProcessNode, bar: tqdm | None) -> None:

@@ -16,6 +16,8 @@ __all__ = ('command', 'describe_band', 'echo_band')
 
 BARRIERS = ('forward', 'reverse', 'rate_limiting', 'span')
 
+TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
+
 
 @click.command('show')
 @click.argument('node')
@@ -92,6 +94,8 @@ def echo_band(description: dict[str, Any]) -> None:
         }
         for name in BARRIERS
     ]
-    echo_table(rows, (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition')))
+    echo_table(
+        rows, (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
+    )
     for warning in (description['summary'] or {}).get('warnings', []):
         click.echo(f'\nwarning: {warning}')

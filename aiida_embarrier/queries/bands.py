@@ -84,4 +84,6 @@ def find_bands(
     query.order_by({BandData: {'ctime': 'desc'}})
     if limit is not None:
         query.limit(limit)
-    return pd.DataFrame(query.all(), columns=['pk', 'uuid', 'ctime', *COLUMNS])
+    table = pd.DataFrame(query.all(), columns=['pk', 'uuid', 'ctime', *COLUMNS])
+    table['converged'] = table['converged'].astype('boolean')  # SQLite knows no booleans and returns 0 and 1
+    return table

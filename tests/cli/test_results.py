@@ -1,0 +1,201 @@
+"""Commands that read results: show, plot, list, graph, export, doctor, setup, show-protocol; in text and in JSON."""
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from systems import computed_band, straight_band
+
+from aiida_embarrier.cli import main
+from aiida_embarrier.workflows.barrier import barrier_protocol
+
+
+@pytest.fixture
+def run():
+    """Return a function that runs the command line."""
+
+    def invoke(*arguments, code=0):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return invoke
+
+
+@pytest.fixture
+def band(aiida_profile_clean):
+    """Return a stored band with energies."""
+    from aiida_embarrier.data.band import BandData
+
+    return BandData(computed_band()).store()
+
+
+def test_show(run, band):
+    text = run('show', band.pk)
+    assert 'converged       yes' in text
+    assert '0.600' in text
+    assert 'largest energy of all images minus that of the first image' in text
+    found = json.loads(run('show', band.uuid, '--format', 'json'))
+    assert found['barrier_forward'] == pytest.approx(0.6)
+    assert found['energies'] == [0.0, 0.3, 0.6, 0.35, 0.1]
+
+
+def test_show_of_a_starting_band(run, aiida_profile_clean):
+    from aiida_embarrier.data.band import BandData
+
+    assert 'it has no energies yet' in run('show', BandData(straight_band()).store().pk)
+
+
+def test_show_of_other_nodes(run, band):
+    from aiida.orm import Int, WorkChainNode
+
+    assert 'neither a band nor a process' in run('show', Int(1).store().pk, code=1)
+    process = WorkChainNode(process_type='x').store()
+    assert f'`verdi process report {process.pk}`' in run('show', process.pk, code=1)
+    assert "there is no node '99999'" in run('show', '99999', code=1)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'svg', 'pdf'])
+def test_plot(run, band, tmp_path, suffix):
+    path = tmp_path / f'path.{suffix}'
+    assert str(path) in run('plot', band.pk, '-o', path)
+    assert path.stat().st_size > 1000
+    run('plot', band.pk, '--path', '-o', path)
+
+
+def test_plot_of_several_bands(run, band, tmp_path):
+    run('plot', band.pk, band.pk, '-o', tmp_path / 'x.png')
+    assert 'one band at a time' in run('plot', band.pk, band.pk, '--path', '-o', tmp_path / 'x.png', code=2)
+
+
+def test_list_filters(run, band):
+    from aiida_embarrier.data.band import BandData
+
+    BandData(straight_band()).store()
+    high = BandData(computed_band().replace(energies=[0, 1, 2, 1, 0], converged=False)).store()
+    pks = [row['pk'] for row in json.loads(run('list', '--format', 'json'))]
+    assert pks == [high.pk, band.pk]
+    for options, expected in (
+        (['--max-barrier', 1], [band.pk]),
+        (['--min-barrier', 1], [high.pk]),
+        (['--min-barrier', 0.5, '--max-barrier', 3], [high.pk, band.pk]),
+        (['--ion', 'Li'], []),
+        (['--ion', 'Al', '--converged'], [band.pk]),
+        (['--unconverged'], [high.pk]),
+        (['--engine', 'potential', '--potential', 'emt', '--limit', 1], [high.pk]),
+        (['--formula', 'Al', '--host', 'Al'], [high.pk, band.pk]),
+    ):
+        assert [row['pk'] for row in json.loads(run('list', *options, '--format', 'json'))] == expected, options
+    assert 'yes' in run('list', '--converged')
+    assert 'No band meets' in run('list', '--ion', 'Li')
+
+
+def test_graph(run, band, tmp_path):
+    run('graph', band.pk, '-o', tmp_path / 'graph')
+    assert 'digraph' in (tmp_path / 'graph.dot').read_text()
+
+
+def test_export(run, band, tmp_path):
+    path = tmp_path / 'x.aiida'
+    assert json.loads(run('export', band.pk, '-o', path, '--format', 'json'))['bytes'] == path.stat().st_size
+    assert 'exists: choose another name' in run('export', band.pk, '-o', path, code=1)
+    run('export', band.pk, '-o', path, '--overwrite')
+    assert 'nothing to export' in run('export', '-o', tmp_path / 'y.aiida', code=1)
+    assert 'does not exist' in run('export', band.pk, '-o', tmp_path / 'no' / 'y.aiida', code=1)
+
+
+def test_setup_and_doctor(run, aiida_profile_clean, tmp_path):
+    made = json.loads(run('setup', '--computer', 'here', '--work-dir', tmp_path, '--format', 'json'))
+    assert made['computer'] == {'label': 'here', 'made': True}
+    assert made['code']['label'] == 'embarrier-worker@here'
+    assert 'existed' in run('setup', '--computer', 'here')
+    findings = {entry['item']: entry for entry in json.loads(run('doctor', '--format', 'json'))}
+    assert findings['potential chgnet-0.3.0']['state'] == 'ok'
+    assert findings['code embarrier-worker@here']['state'] == 'ok'
+    assert findings['broker']['state'] == 'optional'
+    assert 'verdi profile configure-broker' in findings['broker']['remedy']
+
+
+def test_doctor_says_what_is_missing(run, aiida_profile_clean):
+    output = run('doctor', code=1)
+    assert 'aiida-embarrier setup' in output
+
+
+def test_doctor_finds_an_executable_that_is_gone(run, aiida_profile_clean, tmp_path):
+    from aiida_embarrier.engines.potential.setup import setup_code, setup_computer
+
+    computer, _ = setup_computer('here', work_dir=str(tmp_path))
+    setup_code(computer, executable=str(tmp_path / 'embarrier-worker'))
+    assert 'embarrier-worker@here' in run('doctor', code=1)
+
+
+def test_setup_of_a_remote_computer_needs_the_executable(run, aiida_profile_clean):
+    arguments = ['setup', '--computer', 'cluster', '--transport', 'core.ssh_async', '--scheduler', 'core.slurm']
+    assert 'give the absolute path' in run(*arguments, code=1)
+    text = run(*arguments, '--executable', '/opt/embarrier/bin/embarrier-worker')
+    assert 'embarrier-worker@cluster' in text
+
+
+def test_show_protocol_is_a_config_file(run, tmp_path):
+    text = run('show-protocol', '--protocol', 'fast')
+    assert yaml.safe_load(text) == barrier_protocol(protocol='fast')
+    path = tmp_path / 'config.yaml'
+    path.write_text(text)
+    changed = json.loads(
+        run(
+            'show-protocol',
+            '--config',
+            path,
+            '--set',
+            'n_images=11',
+            '--set',
+            'engine.neb.climb=false',
+            '--format',
+            'json',
+        )
+    )
+    assert changed == barrier_protocol(protocol='fast', overrides={'n_images': 11, 'engine': {'neb': {'climb': False}}})
+    assert "did you mean 'n_images'" in run('show-protocol', '--set', 'n_image=1', code=1)
+    assert 'is not KEY=VALUE' in run('show-protocol', '--set', 'n_images', code=2)
+    assert 'a value, not a group' in run('show-protocol', '--set', 'n_images=1', '--set', 'n_images.x=1', code=2)
+    path.write_text('- 1')
+    assert 'holds no mapping' in run('show-protocol', '--config', path, code=2)
+
+
+def test_licensed_files_are_not_exported(band, monkeypatch, tmp_path):
+    from aiida.orm import load_node
+
+    from aiida_embarrier.publishing import archive
+
+    # No plugin with licensed files is installed here: let the type of this node be one of theirs.
+    monkeypatch.setattr(archive, 'LICENSED_TYPES', (band.node_type,))
+    with pytest.raises(ValueError, match=f'node {band.pk} .* licensed POTCAR file'):
+        archive.export_archive(tmp_path / 'x.aiida', [load_node(band.pk)])
+    assert not (tmp_path / 'x.aiida').exists()
+
+
+def test_read_only_folder(run, band):
+    for arguments in (['plot', band.pk, '-o', '/proc/x.png'], ['export', band.pk, '-o', '/proc/x.aiida']):
+        assert '/proc/x' in run(*arguments, code=1)
+
+
+def test_verdi_data_embarrier(band, tmp_path):
+    from aiida_embarrier.bands.io import read_extxyz, read_npz
+    from aiida_embarrier.cli.verdi import embarrier
+
+    runner = CliRunner()
+    for name, read in (('x.xyz', read_extxyz), ('x.npz', read_npz)):
+        result = runner.invoke(embarrier, ['band', 'export', str(band.pk), '-o', str(tmp_path / name)])
+        assert result.exit_code == 0, result.output
+        assert read(tmp_path / name).energies.tolist() == pytest.approx([0.0, 0.3, 0.6, 0.35, 0.1])
+    result = runner.invoke(embarrier, ['band', 'export', str(band.pk), '-o', str(tmp_path / 'x.cif')])
+    assert 'ends in none of .xyz' in result.output
+    assert str(band.pk) in runner.invoke(embarrier, ['band', 'list']).output
+    assert '0.600' in runner.invoke(embarrier, ['band', 'show', str(band.pk)]).output
+
+
+def test_verdi_finds_the_group():
+    from aiida.plugins.entry_point import load_entry_point
+
+    assert load_entry_point('aiida.cmdline.data', 'embarrier').name == 'embarrier'

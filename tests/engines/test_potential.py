@@ -1,0 +1,197 @@
+"""The potential engine: how each failure of a job is handled, and that the last good result is always an output."""
+
+import io
+
+import pytest
+from aiida.engine.utils import instantiate_process
+from aiida.manage import get_manager
+from aiida.orm import Dict, SinglefileData, Str
+from systems import EMT, aluminium, computed_band, straight_band
+
+from aiida_embarrier.calculations.worker import PotentialNebCalculation
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.data.convert import node_from_structure
+from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.engines.potential.neb import PotentialNebWorkChain
+from aiida_embarrier.engines.potential.relax import PotentialRelaxWorkChain
+
+CODES = PotentialNebCalculation.exit_codes
+
+
+@pytest.fixture
+def neb_chain(worker_code):
+    """Return a NEB work chain that was set up and has run nothing."""
+    process = instantiate_process(
+        get_manager().get_runner(),
+        PotentialNebWorkChain,
+        code=worker_code,
+        potential=Dict(EMT.model_dump(exclude_none=True)),
+        band=BandData(straight_band()),
+        parameters=Dict({'max_steps': 40}),
+        options=Dict({'max_wallclock_seconds': 60}),
+    )
+    process.setup()
+    return process
+
+
+@pytest.fixture
+def job(make_calcjob_node):
+    """Return a factory of NEB jobs that ended with an exit code."""
+
+    def make(exit_code, band=True, checkpoint=True):
+        outputs = {'results': Dict({'tasks': {}})}
+        if band:
+            outputs['bands__band'] = BandData(computed_band())
+        if checkpoint:
+            outputs['checkpoint'] = SinglefileData(io.BytesIO(b'state'))
+        code = CODES[exit_code]
+        return make_calcjob_node(
+            'embarrier.potential.neb',
+            {'bands__band': BandData(straight_band())},
+            outputs=outputs,
+            exit_status=code.status,
+            exit_message='the reason',
+        )
+
+    return make
+
+
+def inspect(chain, *nodes):
+    """Let a chain inspect the last of some jobs that it might have run."""
+    chain.ctx.children = list(nodes)
+    chain.ctx.iteration = len(nodes)
+    return chain.inspect_process()
+
+
+def test_setup_passes_options_and_parameters(neb_chain):
+    inputs = neb_chain.ctx.inputs
+    assert inputs.metadata['options'] == {'max_wallclock_seconds': 60}
+    assert inputs.parameters['max_steps'] == 40
+    assert set(inputs.bands) == {'band'}
+
+
+def test_wall_time_continues_from_the_checkpoint(neb_chain, job):
+    node = job('ERROR_WALL_TIME')
+    assert inspect(neb_chain, node).status == 0
+    assert neb_chain.ctx.inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
+    assert neb_chain.ctx.inputs.parameters['max_steps'] == 40
+    assert not neb_chain.ctx.is_finished
+
+
+def test_not_converged_continues_with_as_many_steps_again(neb_chain, job):
+    for count in (2, 3):
+        node = job('ERROR_NOT_CONVERGED')
+        assert inspect(neb_chain, node).status == 0
+        assert neb_chain.ctx.inputs.parameters['max_steps'] == 40 * count
+        assert neb_chain.ctx.inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
+
+
+def test_divergence_gets_smaller_steps_then_another_band_then_gives_up(neb_chain, job):
+    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 0
+    assert neb_chain.ctx.inputs.parameters['max_step_length'] == pytest.approx(0.05)
+    assert 'checkpoint' not in neb_chain.ctx.inputs
+    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 0
+    replaced = neb_chain.ctx.inputs.bands['band']
+    assert replaced.creator.process_label == 'reinterpolate'
+    exit_code = inspect(neb_chain, job('ERROR_DIVERGED'))
+    assert exit_code.status == 502
+    assert 'the reason' in exit_code.message
+    assert neb_chain.outputs['band'].base.attributes.get('barrier_forward') == pytest.approx(0.6)
+
+
+def test_collapse_gets_another_band_once(neb_chain, job):
+    assert inspect(neb_chain, job('ERROR_IMAGES_COLLAPSED')).status == 0
+    assert neb_chain.ctx.inputs.bands['band'].creator.process_label == 'reinterpolate'
+    assert inspect(neb_chain, job('ERROR_IMAGES_COLLAPSED')).status == 503
+    assert 'band' in neb_chain.outputs
+
+
+@pytest.mark.parametrize('exit_code', ['ERROR_INVALID_INPUT', 'ERROR_WEIGHTS', 'ERROR_POTENTIAL'])
+def test_what_a_restart_does_not_mend_is_not_restarted(neb_chain, job, exit_code):
+    found = inspect(neb_chain, job(exit_code, band=False, checkpoint=False))
+    assert found.status == 310
+    assert 'the reason' in found.message
+
+
+def test_fault_of_the_machine_is_tried_once_more(neb_chain, job):
+    first = job('ERROR_NO_RESULTS', band=False, checkpoint=False)
+    assert inspect(neb_chain, first).status == 0
+    second = job('ERROR_NO_RESULTS', band=False, checkpoint=False)
+    assert inspect(neb_chain, first, second).status == 310
+
+
+def test_last_good_band_survives_a_later_job_without_one(neb_chain, job):
+    good, bad = job('ERROR_WALL_TIME'), job('ERROR_WEIGHTS', band=False, checkpoint=False)
+    assert inspect(neb_chain, good, bad).status == 310
+    assert neb_chain.outputs['band'].uuid == good.outputs.bands.band.uuid
+
+
+def test_too_many_jobs(neb_chain, job):
+    nodes = [job('ERROR_NOT_CONVERGED') for _ in range(5)]
+    exit_code = inspect(neb_chain, *nodes)
+    assert exit_code.status == 501
+    assert 'after 5 jobs' in exit_code.message
+    assert neb_chain.outputs['checkpoint'].uuid == nodes[-1].outputs.checkpoint.uuid
+    assert 'band' in neb_chain.outputs
+
+
+def test_success(neb_chain, job, make_calcjob_node):
+    node = make_calcjob_node(
+        'embarrier.potential.neb',
+        {'bands__band': BandData(straight_band())},
+        outputs={'results': Dict({'tasks': {}}), 'bands__band': BandData(computed_band())},
+        exit_status=0,
+    )
+    assert inspect(neb_chain, node) is None
+    assert neb_chain.ctx.is_finished
+    neb_chain.results()
+    assert neb_chain.outputs['band'].uuid == node.outputs.bands.band.uuid
+    assert 'checkpoint' not in neb_chain.outputs
+
+
+def test_relax_chain_sets_the_cell(worker_code):
+    structure, kinds = node_from_structure(aluminium())
+    process = instantiate_process(
+        get_manager().get_runner(),
+        PotentialRelaxWorkChain,
+        code=worker_code,
+        potential=Dict(EMT.model_dump(exclude_none=True)),
+        structures={'host': structure},
+        kinds=kinds,
+        cell=Str('full'),
+    )
+    process.setup()
+    assert process.ctx.inputs.parameters['cell'] == 'full'
+    assert set(process.ctx.inputs.structures) == {'host'}
+
+
+@pytest.mark.usefixtures('aiida_profile')
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'n_images': 2}, 'interpolate it first'),
+        ({'charge': -1.0}, 'neutral cells only'),
+    ],
+)
+def test_bands_that_a_potential_cannot_describe(change, message):
+    band = straight_band(change.get('n_images', 5), charge=change.get('charge'))
+    port = PotentialNebWorkChain.spec().inputs['band']
+    assert message in port.validate(BandData(band)).message
+
+
+@pytest.mark.usefixtures('aiida_profile')
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [({'prcesses': 2}, 'unknown settings'), ({'device': 'gpu'}, 'device'), ({'processes': 0}, 'processes')],
+)
+def test_settings_are_checked_at_launch(settings, message):
+    port = PotentialNebWorkChain.spec().inputs['settings']
+    assert message in port.validate(Dict(settings)).message
+
+
+def test_engine_names_work_chains_that_exist():
+    from aiida.plugins import WorkflowFactory
+
+    engine = get_engine('potential')
+    assert WorkflowFactory(engine.relax) is PotentialRelaxWorkChain
+    assert WorkflowFactory(engine.neb) is PotentialNebWorkChain
