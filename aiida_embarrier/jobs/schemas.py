@@ -5,6 +5,7 @@ Bands travel beside the job file as ``.npz`` files (:mod:`aiida_embarrier.bands.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -62,6 +63,25 @@ class Geometry(_Schema):
     positions: list[list[float]]
     magnetic_moments: list[float] | None = None
 
+    @model_validator(mode='after')
+    def _shapes(self) -> Geometry:
+        n_atoms = len(self.elements)
+        if n_atoms == 0:
+            raise ValueError('a structure needs at least one atom')
+        for name, rows, count in (('lattice', self.lattice, 3), ('positions', self.positions, n_atoms)):
+            if len(rows) != count or any(len(row) != 3 for row in rows):
+                raise ValueError(f'{name} must have {count} rows of 3 numbers')
+            if not all(math.isfinite(number) for row in rows for number in row):
+                raise ValueError(f'{name} must be finite numbers')
+        if self.magnetic_moments is not None and len(self.magnetic_moments) != n_atoms:
+            raise ValueError(f'magnetic_moments must have {n_atoms} numbers, got {len(self.magnetic_moments)}')
+        return self
+
+
+#: Labels are parts of file names. Those of the worker's own files are taken.
+Label = Annotated[str, Field(pattern=r'^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$')]
+TAKEN_LABELS = ('checkpoint', 'restart')
+
 
 class RelaxTask(_Schema):
     """Relaxation of one structure.
@@ -75,7 +95,7 @@ class RelaxTask(_Schema):
     """
 
     kind: Literal['relax'] = 'relax'
-    label: str
+    label: Label
     structure: Geometry
     cell: Literal['fixed', 'full'] = 'fixed'
     force_threshold: float = Field(0.03, gt=0)
@@ -102,7 +122,7 @@ class NebTask(_Schema):
     """
 
     kind: Literal['neb'] = 'neb'
-    label: str
+    label: Label
     method: Literal['improvedtangent', 'eb'] = 'improvedtangent'
     spring_constant: float = Field(5.0, gt=0)
     climb: bool = True
@@ -153,6 +173,9 @@ class Job(_Schema):
         labels = [task.label for task in self.tasks]
         if len(set(labels)) != len(labels):
             raise ValueError(f'task labels must differ, got {labels}')
+        files = [name for task in self.tasks if task.kind == 'neb' for name in (task.band_file, task.result_file)]
+        if len(set(files)) != len(files) or not set(files).isdisjoint(f'{label}.npz' for label in TAKEN_LABELS):
+            raise ValueError(f'labels of bands must not be {" or ".join(TAKEN_LABELS)}, nor end in _result: {labels}')
         if self.numerics_version != NUMERICS_VERSION:
             raise ValueError(
                 f'the job was written for numerics version {self.numerics_version}, this worker has '

@@ -9,7 +9,7 @@ import numpy as np
 from aiida_embarrier.jobs.schemas import NebResult, Status
 from aiida_embarrier.potentials.optimisers import FireOptimiser
 from aiida_embarrier.potentials.tangents import BandForces, band_forces, image_spacing
-from aiida_embarrier.potentials.task import OptimisationTask, with_prefix, without_prefix
+from aiida_embarrier.potentials.task import OptimisationTask, check_distances, with_prefix, without_prefix
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -37,7 +37,8 @@ class NudgedElasticBand(OptimisationTask):
     :param task: settings.
     :param band: starting band.
     :param potential: what evaluates it; named in the resulting band.
-    :raises ValueError: for a band without moving images, with a lattice that changes along it, or with a charge.
+    :raises ValueError: for a band without moving images, with a lattice that changes along it, with a charge, or with
+        atoms on top of each other.
     """
 
     def __init__(self, task: NebTask, band: Band, potential: PotentialSpec) -> None:
@@ -54,6 +55,8 @@ class NudgedElasticBand(OptimisationTask):
                 f'band {task.label!r} has the charge {band.info.charge:g}, which an interatomic potential does not '
                 'know: use a DFT engine, or make a neutral band'
             )
+        for image in range(band.n_images):
+            check_distances(band.positions[image], band.lattice, band.elements, f'image {image} of band {task.label!r}')
         self._task = task
         self._band = band
         self._potential = potential

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ('PoolEvaluator',)
 
+PARENT_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS')
 
 
@@ -45,10 +47,12 @@ class PoolEvaluator:
         self._executor = ProcessPoolExecutor(
             processes, mp_context=multiprocessing.get_context('spawn'), initializer=_start, initargs=(spec,)
         )
-        with _one_thread():
-            ready = self._executor.submit(_check)  # starts all processes
+        with _spawning():
+            # each request starts a process as long as none is idle, and none can be before the last is made
+            ready = [self._executor.submit(_check) for _ in range(processes)]
         try:
-            ready.result()
+            for future in ready:
+                future.result()
         except BrokenProcessPool:
             self.close()
             raise PotentialError(self._death()) from None
@@ -85,8 +89,12 @@ class PoolEvaluator:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let processes that start inside read a thread count of one, before they import anything that counts cores."""
+def _spawning() -> Iterator[None]:
+    """Let processes that start inside read a thread count of one, and start with the signals of the parent blocked.
+
+    Both reach a process before its first line runs; a signal to the parent waits until the end of the block.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENT_SIGNALS)
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, '1'))
     try:
@@ -97,6 +105,7 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 # What follows runs in the processes of the pool. An exception in an initialiser would be lost, so it is kept and raised
@@ -107,8 +116,8 @@ _failure: PotentialError | None = None
 
 def _start(spec: PotentialSpec) -> None:
     global _model, _failure
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in PARENT_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from aiida_embarrier.potentials.loading import load_model
 

@@ -11,7 +11,7 @@ from ase.filters import FrechetCellFilter
 
 from aiida_embarrier.jobs.schemas import Geometry, RelaxResult, Status
 from aiida_embarrier.potentials.optimisers import LbfgsOptimiser
-from aiida_embarrier.potentials.task import OptimisationTask, with_prefix, without_prefix
+from aiida_embarrier.potentials.task import OptimisationTask, check_distances, with_prefix, without_prefix
 
 if TYPE_CHECKING:
     from aiida_embarrier.jobs.schemas import RelaxTask
@@ -28,6 +28,7 @@ class Relaxation(OptimisationTask):
     component of the stress below `stress_threshold`.
 
     :param task: structure and settings.
+    :raises ValueError: where atoms lie on top of each other.
     """
 
     def __init__(self, task: RelaxTask) -> None:
@@ -35,6 +36,7 @@ class Relaxation(OptimisationTask):
         self._task = task
         self.stress = task.cell == 'full'
         self._atoms = atoms_of(task.structure)
+        check_distances(self._atoms.positions, self._atoms.cell.array, task.structure.elements, 'the structure')
         self._start_optimiser(self._atoms.cell.array)
         self._evaluated: Atoms | None = None
         self._evaluation: Evaluation | None = None

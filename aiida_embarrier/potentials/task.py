@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiida_embarrier.bands.geometry import closest_pair
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.potentials.evaluator import Evaluation, EvaluationError, NonFiniteError
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ('DivergenceWatch', 'OptimisationTask')
 
 State = dict[str, Any]
+
+#: Shortest distance between atoms in Å; the shortest bond, that of H2, is more than twice as long.
+MIN_DISTANCE = 0.3
 
 
 class DivergenceWatch:
@@ -104,6 +108,11 @@ class OptimisationTask(ABC):
     def finished(self) -> bool:
         """Whether nothing remains to be evaluated."""
         return self.status is not None
+
+    @property
+    def evaluated_step(self) -> int:
+        """Number of steps that led to what was evaluated last."""
+        return self.n_steps - 1 if self._advanced and self.n_steps else self.n_steps
 
     def ask(self) -> list[Atoms]:
         """Return the structures to evaluate next, none when finished."""
@@ -204,6 +213,23 @@ class OptimisationTask(ABC):
     @abstractmethod
     def _restore(self, state: State) -> None:
         """Put back what a subclass added to the state."""
+
+
+def check_distances(positions: np.ndarray, lattice: np.ndarray, elements: Sequence[str], name: str) -> None:
+    """Refuse a structure with two atoms at one place: some potentials leave such a pair out and give sound numbers.
+
+    :param name: of the structure, for the message.
+    :raises ValueError: where two atoms are closer than `MIN_DISTANCE`.
+    """
+    if len(positions) < 2:
+        return
+    pair = closest_pair(positions, lattice)
+    if pair.distance < MIN_DISTANCE:
+        atoms = ' and '.join(f'{elements[index]}{index}' for index in (pair.first, pair.second))
+        raise ValueError(
+            f'the atoms {atoms} (counted from 0) of {name} are {pair.distance:.2g} Å apart: correct the structure, or '
+            'take another interpolation'
+        )
 
 
 def with_prefix(prefix: str, entries: State) -> State:

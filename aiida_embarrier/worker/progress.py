@@ -45,7 +45,7 @@ class ProgressLog:
         status = 'running' if task.status is None else str(task.status)
         entries = {
             'task': task.label,
-            'step': task.n_steps,
+            'step': task.evaluated_step,
             'n_evaluations': task.n_evaluations,
             'status': status,
             **task.progress(),
@@ -56,7 +56,7 @@ class ProgressLog:
             for name, value in task.progress().items()
             if value is not None and not name.endswith('_threshold')
         )
-        click.echo(f'{task.label} step {task.n_steps}: {numbers}')
+        click.echo(f'{task.label} step {task.evaluated_step}: {numbers}')
 
     def end(self, tasks: Sequence[OptimisationTask]) -> None:
         """Say how the tasks ended."""
