@@ -1,16 +1,26 @@
 """Bands on fast potentials, and an evaluator that watches what it is asked."""
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 from ase import Atoms
 from ase.build import add_adsorbate, bulk, fcc100
+from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
+from ase.io import read
 from ase.mep import NEB
-from ase.optimize import BFGS
+from ase.optimize import BFGS, FIRE
+from ase.spacegroup import crystal
 from pymatgen.core import Structure
 
 from aiida_embarrier.bands.band import Band
 from aiida_embarrier.jobs.potentials import resolve_potential
-from aiida_embarrier.potentials.loading import load_model
+from aiida_embarrier.jobs.schemas import Geometry, RelaxTask, Status
+from aiida_embarrier.potentials.driver import run_tasks
+from aiida_embarrier.potentials.loading import load_model, open_evaluator, verify_potential
+from aiida_embarrier.potentials.neb import NudgedElasticBand
+from aiida_embarrier.potentials.relaxation import Relaxation
 
 
 def surface(name, **arguments):
@@ -89,3 +99,93 @@ def adatom_hop(element, n_images=5):
     images = [initial.copy() for _ in range(n_images - 1)] + [final]
     NEB(images, method='improvedtangent').interpolate()
     return band_of(images, [len(slab) - 1])
+
+
+# ---------------------------------------------------------------- real crystals and ASE's own NEB, for comparison
+
+
+def crystal_hop(structure, spec, n_images=5):
+    """Return a band of the shortest vacancy hop of Li in a crystal at fixed cell, endpoints relaxed."""
+    lithium = [index for index, atom in enumerate(structure) if atom.symbol == 'Li']
+    vacancy = lithium[0]
+    ion = min(lithium[1:], key=lambda index: structure.get_distance(vacancy, index, mic=True))
+    initial, final = structure.copy(), structure.copy()
+    final.positions[ion] += structure.get_distance(ion, vacancy, mic=True, vector=True)
+    del initial[vacancy], final[vacancy]
+    tasks = [
+        Relaxation(
+            RelaxTask(
+                label=label,
+                structure=Geometry(
+                    lattice=atoms.cell.array.tolist(),
+                    elements=atoms.get_chemical_symbols(),
+                    positions=atoms.positions.tolist(),
+                ),
+            )
+        )
+        for label, atoms in (('initial', initial), ('final', final))
+    ]
+    with open_evaluator(spec, 'cpu', processes=1) as evaluator:
+        run_tasks(tasks, evaluator)
+    ends = [initial.copy(), final.copy()]
+    for task, atoms in zip(tasks, ends, strict=True):
+        assert task.status == Status.CONVERGED, task.message
+        atoms.positions = np.array(task.result().structure.positions)
+    images = [ends[0].copy() for _ in range(n_images - 1)] + [ends[1]]
+    NEB(images, method='improvedtangent').interpolate('idpp')
+    return band_of(images, [ion - (ion > vacancy)])
+
+
+def lithium_oxide():
+    """Return antifluorite Li2O, 12 atoms, a = 4.619 Å (E. Zintl et al., Z. Elektrochem. 40, 588 (1934))."""
+    return crystal(['O', 'Li'], [(0, 0, 0), (0.25, 0.25, 0.25)], spacegroup=225, cellpar=[4.619] * 3 + [90] * 3)
+
+
+def lithium_iron_phosphate():
+    """Return LiFePO4, 28 atoms, from the file of the examples."""
+    return read(Path(__file__).parents[1] / 'examples' / 'LiFePO4.cif')
+
+
+class ThroughEvaluator(Calculator):
+    """An ASE calculator that asks an evaluator, and counts."""
+
+    implemented_properties = ('energy', 'forces')
+
+    def __init__(self, evaluator):
+        super().__init__()
+        self.evaluator, self.count = evaluator, 0
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.count += 1
+        outcome = self.evaluator.evaluate([atoms])[0]
+        self.results = {'energy': outcome.energy, 'forces': outcome.forces}
+
+
+def run_ase(band, spec, settings):
+    """Run ASE's NEB with the settings of a task; return the forward barrier, steps and evaluations.
+
+    Every image has a calculator of its own, which keeps its last result: ASE asks for each force about three times.
+    """
+    model = load_model(verify_potential(spec), 'cpu')
+    images = [band.atoms(index) for index in range(band.n_images)]
+    for atoms in images:
+        atoms.calc = ThroughEvaluator(model)
+    steps = 0
+    for climb, threshold in ((False, settings.climb_threshold), (True, settings.force_threshold)):
+        neb = NEB(images, k=settings.spring_constant, climb=climb, method=settings.method)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            optimiser = FIRE(neb, logfile=None, dt=settings.time_step)
+            optimiser.run(fmax=threshold, steps=settings.max_steps)
+        steps += optimiser.nsteps
+    energies = [atoms.get_potential_energy() for atoms in images]
+    return max(energies) - energies[0], steps, sum(atoms.calc.count for atoms in images)
+
+
+def run_own(band, spec, settings):
+    """Run the band of this package; return the task when it has ended."""
+    task = NudgedElasticBand(settings, band, spec)
+    with load_model(verify_potential(spec), 'cpu') as model:
+        run_tasks([task], model)
+    return task
