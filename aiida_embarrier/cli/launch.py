@@ -132,6 +132,8 @@ def _builder(
         if extra_vacancies:
             inputs['hop']['extra_vacancies'] = extra_vacancies
     elif initial is not None and final is not None:
+        if ion is not None or hop is not None:
+            raise click.UsageError('leave out --ion and --hop: two endpoints say themselves what moves')
         first, kinds = node_from_structure(read_structure(initial))
         last, _ = node_from_structure(read_structure(final))
         inputs.update(initial=first, final=last, kinds=kinds, mechanism=mechanism)

@@ -18,6 +18,7 @@ from aiida.common.exceptions import NotExistent
 from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from aiida.orm import CalcJobNode
+from plumpy.greenback_bridge import run_with_portal
 from tqdm import tqdm
 
 from aiida_embarrier.jobs.schemas import PROGRESS_FILE
@@ -77,7 +78,8 @@ def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
         nonlocal interrupted
         if not interrupted:
             interrupted = True
-            runner.loop.call_soon_threadsafe(runner.kill_all)
+            # A job is cancelled by a coroutine that AiiDA awaits inside `kill`: that needs a portal.
+            runner.loop.call_soon_threadsafe(lambda: runner.loop.create_task(run_with_portal(runner.kill_all)))
 
     with _bar() as bar, _lab_book(), _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
         watch = runner.loop.create_task(_watch(process.node, bar))

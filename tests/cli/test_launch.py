@@ -1,0 +1,186 @@
+"""``launch`` as users run it: a real profile made with verdi, a terminal, an interrupt, and the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from systems import EMT, aluminium, aluminium_vacancy_ends
+
+BIN = Path(sys.executable).parent
+
+#: EMT as the engine's potential, on one process.
+POTENTIAL = [
+    *('--set', 'engine.potential.name=ase', '--set', 'engine.potential.model=emt'),
+    *('--set', f'engine.potential.calculator={EMT.calculator}', '--set', 'engine.settings.processes=1'),
+]
+
+
+class Shell:
+    """Runs commands with an own AiiDA configuration.
+
+    :param folder: working directory, with the configuration and the folder of the jobs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith('AIIDA')},
+            'AIIDA_PATH': str(folder),
+            'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',  # AiiDA starts its daemon by name
+        }
+
+    def __call__(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which is to have this exit code."""
+        done = subprocess.run(
+            [str(BIN / str(arguments[0])), *map(str, arguments[1:])],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, f'{arguments}\n{done.stdout}\n{done.stderr}'
+        return done
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, as a terminal does."""
+        return subprocess.Popen(
+            [str(BIN / str(arguments[0])), *map(str, arguments[1:])],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def query(self, script: str) -> object:
+        """Return what a Python script with the profile loaded prints as JSON."""
+        text = f'import json\nfrom aiida import load_profile, orm\nload_profile()\n{script}'
+        return json.loads(self('python', '-c', text).stdout)
+
+
+@pytest.fixture(scope='module')
+def shell(tmp_path_factory):
+    """Return a shell with a profile as `verdi presto` makes it, and the code of the worker."""
+    folder = tmp_path_factory.mktemp('presto')
+    found = Shell(folder)
+    assert 'verdi presto --use-zeromq' in found('aiida-embarrier', 'list', code=1).stderr
+    found('verdi', 'presto', '--use-zeromq', '-n', '-p', 'test')
+    found('aiida-embarrier', 'setup', '--computer', 'here', '--work-dir', folder / 'work')
+    aluminium((1, 1, 1)).to_file(str(folder / 'Al.cif'))
+    initial, final = aluminium_vacancy_ends()
+    initial.to_file(str(folder / 'A.vasp'), fmt='poscar')
+    final.to_file(str(folder / 'B.vasp'), fmt='poscar')
+    yield found
+    found('verdi', 'daemon', 'stop')
+
+
+ENDS = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '5', '--code', 'embarrier-worker@here')
+
+
+@pytest.mark.slow
+def test_between_endpoints_in_the_terminal(shell):
+    done = shell('aiida-embarrier', 'launch', 'barrier', *ENDS, *POTENTIAL, '--format', 'json')
+    result = json.loads(done.stdout)
+    assert result['exit_status'] == 0
+    assert result['band']['converged'] is True
+    assert result['band']['barrier_forward'] == pytest.approx(result['band']['barrier_reverse'], abs=0.005)
+    assert 'migration barrier from two endpoints of Al31' in done.stderr
+    assert 'aiida-embarrier.orm' not in done.stderr
+
+
+@pytest.mark.slow
+def test_submit_without_a_daemon(shell):
+    done = shell('aiida-embarrier', 'launch', 'barrier', *ENDS, *POTENTIAL, '--submit', code=1)
+    assert 'verdi daemon start' in done.stderr
+    assert 'nothing was submitted' in done.stderr
+
+
+@pytest.mark.slow
+def test_interrupt_leaves_nothing_running_or_waiting(shell):
+    endless = ['--set', 'engine.neb.force_threshold=1e-30', '--set', 'engine.neb.max_steps=1000000']
+    process = shell.start('aiida-embarrier', 'launch', 'barrier', *ENDS, *POTENTIAL, *endless)
+    deadline = time.time() + 120
+    checkpoints: list[Path] = []
+    try:
+        while not checkpoints and time.time() < deadline:
+            time.sleep(0.5)
+            bands = shell.folder.glob('work/**/band_result.npz')
+            checkpoints = [path for path in bands if not (path.parent / 'results.json').exists()]
+        assert checkpoints, 'the band did not start'
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=90)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 1, output
+    assert 'interrupted: every process was ended' in output
+    states = shell.query(
+        'query = orm.QueryBuilder().append(orm.ProcessNode, project="attributes.process_state")\n'
+        'print(json.dumps(query.all(flat=True)))'
+    )
+    assert set(states) <= {'finished', 'killed'}
+    assert 'killed' in states
+    for _ in range(20):  # the worker writes its checkpoint before it goes
+        alive = [pid for pid in Path('/proc').iterdir() if pid.name.isdigit() and _works_in(pid, checkpoints[0].parent)]
+        if not alive:
+            break
+        time.sleep(0.5)
+    assert not alive
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return (process / 'cwd').readlink() == folder
+    except OSError:  # gone, or not ours
+        return False
+
+
+@pytest.mark.slow
+def test_through_the_daemon(shell):
+    shell('verdi', 'daemon', 'start', '1')
+    crystal = ('Al.cif', '--ion', 'Al', '--hop', '0', '--images', '5', '--set', 'min_image_distance=7.5')
+    done = shell(
+        *('aiida-embarrier', 'launch', 'barrier', *crystal, *POTENTIAL),
+        *('--code', 'embarrier-worker@here', '--submit', '--format', 'json'),
+    )
+    pk = json.loads(done.stdout)['pk']
+    for _ in range(120):
+        state = shell.query(
+            f'node = orm.load_node({pk})\nprint(json.dumps([node.process_state.value, node.exit_status]))'
+        )
+        if state[0] in ('finished', 'killed', 'excepted'):
+            break
+        time.sleep(1)
+    assert state == ['finished', 0]
+    assert '0.' in shell('aiida-embarrier', 'show', pk).stdout
+    shell('aiida-embarrier', 'export', pk, '-o', 'x.aiida')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('arguments', 'code', 'message'),
+    [
+        (['Al.cif', '--ion', 'Li', '--hop', '0'], 1, 'Li'),
+        (['Al.cif', '--ion', 'Al', '--hop', '50'], 1, 'there is no hop 50'),
+        (['Al.cif', '--ion', 'Al'], 2, '--ion and --hop are needed'),
+        ([], 2, 'give a crystal FILE'),
+        (['Al.cif', '--initial', 'A.vasp'], 2, 'not both'),
+        (['Al.cif', '--ion', 'Al', '--hop', '0', '--code', 'no@where'], 1, '`aiida-embarrier setup` makes'),
+        (['Al.cif', '--ion', 'Al', '--hop', '0', '--potential', 'chgnt'], 1, "unknown potential 'chgnt'"),
+        (['Al.cif', '--ion', 'Al', '--hop', '0', '--set', 'n_imags=5'], 1, "did you mean 'n_images'"),
+    ],
+)
+def test_bad_input(shell, arguments, code, message):
+    given = [] if '--code' in arguments else ['--code', 'embarrier-worker@here']
+    done = shell('aiida-embarrier', 'launch', 'barrier', *arguments, *given, code=code)
+    assert message in ' '.join(done.stderr.split())
+    assert 'Traceback' not in done.stderr
