@@ -156,7 +156,9 @@ class Job(_Schema):
     :param device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
     :param processes: one-thread processes on a CPU; None for as many as cores and memory allow.
     :param checkpoint_every: steps between checkpoints.
-    :param restart: name of a checkpoint file to continue from, None to start afresh.
+    :param restart: name of a checkpoint file to continue from, None to start afresh. Thresholds and limits may differ
+        from those of the job that wrote it, and steps and evaluations go on counting: `max_steps` is a limit on all of them.
+        Diverged, collapsed and failed tasks stay as they are: start those afresh.
     """
 
     numerics_version: int = NUMERICS_VERSION
@@ -236,8 +238,8 @@ class JobResult(_Schema):
     :param processes: processes that evaluated the potential.
     :param wall_s: wall time of the worker in seconds, its start and the loading of the potential included.
     :param load_s: of which importing and loading the potential.
-    :param n_evaluations: force evaluations in all.
-    :param error: message where the job could not be done at all, else None.
+    :param n_evaluations: force evaluations of this job; the counts in its results include those before a restart.
+    :param error: message where the job could not be done, else None; there may be results up to where it failed.
     :param error_kind: `input`, `weights`, `potential` or `unexpected` where `error` is set.
     """
 

@@ -31,7 +31,7 @@ def run_tasks(
     :param reason_to_stop: called before each round with the duration of the longest round so far in s; where it returns
         a text, unfinished tasks are interrupted.
     :param on_step: called for each task after each of its rounds.
-    :param on_checkpoint: called every `checkpoint_every` rounds, whenever a task finishes, and at the end.
+    :param on_checkpoint: called every `checkpoint_every` rounds, and whenever a task finishes or is interrupted.
     :raises PotentialError: where the evaluator gave up; the tasks are as they were before the round.
     """
     longest, rounds = 0.0, 0
@@ -41,6 +41,7 @@ def run_tasks(
             for task in unfinished:
                 task.interrupt(reason)
                 on_step(task)
+            on_checkpoint()
             break
         start = time.monotonic()
         for task, outcomes in zip(unfinished, _evaluate(unfinished, evaluator), strict=True):
@@ -50,7 +51,6 @@ def run_tasks(
         rounds += 1
         if rounds % checkpoint_every == 0 or any(task.finished for task in unfinished):
             on_checkpoint()
-    on_checkpoint()
 
 
 def _evaluate(tasks: Sequence[OptimisationTask], evaluator: Evaluator) -> list[list[Outcome]]:

@@ -30,7 +30,11 @@ def run(job: Path) -> None:
     """
     from aiida_embarrier.worker.runner import run_job
 
-    result = run_job(job)
+    try:
+        result = run_job(job)
+    except OSError as error:
+        click.echo(f'embarrier-worker: the folder of {job} cannot be written to: {error}', err=True)
+        sys.exit(1)
     if result.error is not None:
         click.echo(f'embarrier-worker: {result.error}', err=True)
         sys.exit(1)

@@ -70,7 +70,6 @@ class _Run:
         self._entries: dict[str, Any] = {}
         self._tasks: list[OptimisationTask] = []
         self._fingerprints: dict[str, str] = {}
-        self._stopped_by: str | None = None
 
     def execute(self) -> None:
         job = self._read_job()
@@ -94,19 +93,27 @@ class _Run:
                         'load_s': time.monotonic() - loading,
                     }
                     log.start(potential.label, evaluator.device, evaluator.processes, self._tasks)
-                    run_tasks(
-                        self._tasks,
-                        evaluator,
-                        reason_to_stop=lambda longest: signals.received or _out_of_time(deadline, longest),
-                        on_step=log.step,
-                        on_checkpoint=self._write_checkpoint,
-                        checkpoint_every=job.checkpoint_every,
-                    )
-            else:
-                self._write_checkpoint()
+                    try:
+                        run_tasks(
+                            self._tasks,
+                            evaluator,
+                            reason_to_stop=lambda longest: signals.received or _out_of_time(deadline, longest),
+                            on_step=log.step,
+                            on_checkpoint=self._write_checkpoint,
+                            checkpoint_every=job.checkpoint_every,
+                        )
+                    except PotentialError:
+                        for task in self._tasks:
+                            task.interrupt('stopped by an error of the potential')
+                        self._keep_results(before)
+                        raise
+            self._keep_results(before)
             log.end(self._tasks)
+
+    def _keep_results(self, n_evaluations_before: int) -> None:
+        self._write_checkpoint()
         self._entries['results'] = [task.result() for task in self._tasks]
-        self._entries['n_evaluations'] = sum(task.n_evaluations for task in self._tasks) - before
+        self._entries['n_evaluations'] = sum(task.n_evaluations for task in self._tasks) - n_evaluations_before
 
     def _read_job(self) -> Job:
         try:
@@ -142,7 +149,7 @@ class _Run:
                 write_npz(self._folder / f'{task.label}_result.npz', task.band)
 
     def fail(self, kind: str, message: str) -> None:
-        self._entries |= {'error': message, 'error_kind': kind, 'results': []}
+        self._entries |= {'error': message, 'error_kind': kind}
 
     def write_result(self) -> JobResult:
         result = JobResult(wall_s=time.monotonic() - self._start, **self._entries)

@@ -48,9 +48,8 @@ def systems():
 def main():
     """Print a table and a JSON object; the exit status is 1 where a barrier is off."""
     rows, failed = [], False
-    print(
-        f'{"system":28}{"method":17}{"own/eV":>9}{"ASE/eV":>9}{"meV off":>9}{"evals":>7}{"ASE":>6}{"CPU s":>8}{"ASE":>8}'
-    )
+    titles = [f'{title:>{width}}' for title, width in (('evals', 7), ('ASE', 6), ('CPU s', 8), ('ASE', 8))]
+    print(f'{"system":28}{"method":17}{"own/eV":>9}{"ASE/eV":>9}{"meV off":>9}', *titles, sep='')
     for name, spec, band, exact in systems():
         for method in ('improvedtangent', 'eb'):
             settings = NebTask(label='path', method=method, force_threshold=0.02 if exact else 0.05)

@@ -251,6 +251,8 @@ def test_process_that_is_killed_leaves_the_checkpoint_and_an_error(tmp_path):
     code, result, _, err = run(write_job(tmp_path, [RelaxTask(label='a', structure=crystal(1))], surface('Deadly')))
     assert (code, result.error_kind) == (1, 'potential')
     assert 'want of memory' in result.error
+    assert (tmp_path / 'checkpoint.npz').exists()
+    assert [entry.status for entry in result.results] == [Status.INTERRUPTED]
     assert 'want of memory' in err
 
 
