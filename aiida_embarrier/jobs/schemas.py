@@ -157,8 +157,8 @@ class Job(_Schema):
     :param processes: one-thread processes on a CPU; None for as many as cores and memory allow.
     :param checkpoint_every: steps between checkpoints.
     :param restart: name of a checkpoint file to continue from, None to start afresh. Thresholds and limits may differ
-        from those of the job that wrote it, and steps and evaluations go on counting: `max_steps` is a limit on all of them.
-        Diverged, collapsed and failed tasks stay as they are: start those afresh.
+        from those of the job that wrote it. Steps and evaluations go on counting: `max_steps` is a limit on all of
+        them. Diverged, collapsed and failed tasks stay as they are: start those afresh.
     """
 
     numerics_version: int = NUMERICS_VERSION
