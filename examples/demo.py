@@ -70,10 +70,11 @@ def main() -> None:
         'nodes': {'process': process['uuid'], 'band': band['uuid']},
     }
     (DEMO / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
+    barriers = f'forward {result["barrier_forward_eV"]:.3f} eV, reverse {result["barrier_reverse_eV"]:.3f} eV'
     state = 'converged' if result['converged'] else 'NOT converged'
     print(
-        f'\nForward barrier {result["barrier_forward_eV"]:.3f} eV, reverse {result["barrier_reverse_eV"]:.3f} eV, {state}, '
-        f'{result["n_force_evaluations"]} force evaluations, {result["wall_s"]:.0f} s.\n'
+        f'\nBarrier: {barriers}, {state}.'
+        f'\n{result["n_force_evaluations"]} force evaluations, {result["wall_s"]:.0f} s in all.\n'
         '\nIn demo/: energy_path.png, migration_path.png, provenance.dot (and .svg with graphviz), barrier.aiida,'
         '\nreport.txt, result.json.\n'
         '\nWhat to type next, in this profile:\n'

@@ -114,7 +114,7 @@ class WorkerCalculation(CalcJob):
     _parser: ClassVar[str | None] = None
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the inputs, outputs and exit codes."""
         super().define(spec)
         spec.input(
@@ -187,7 +187,7 @@ class WorkerCalculation(CalcJob):
             copies.append((checkpoint.uuid, checkpoint.filename, RESTART_FILE))
         job = Job(
             potential=PotentialSpec.model_validate(self.inputs.potential.get_dict()),
-            tasks=self._tasks(folder),  # type: ignore[arg-type]
+            tasks=self._tasks(folder),
             max_seconds=self.inputs.metadata.options.get('max_wallclock_seconds'),
             restart=RESTART_FILE if copies else None,
             **settings,
@@ -213,7 +213,7 @@ class PotentialRelaxCalculation(WorkerCalculation):
     _parser = 'embarrier.potential.relax'
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the inputs and outputs."""
         super().define(spec)
         spec.input_namespace(
@@ -248,7 +248,7 @@ class PotentialNebCalculation(WorkerCalculation):
     _parser = 'embarrier.potential.neb'
 
     @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: CalcJobProcessSpec) -> None:
         """Define the inputs and outputs."""
         super().define(spec)
         spec.input_namespace('bands', valid_type=BandData, dynamic=True, help='The starting bands by their labels.')

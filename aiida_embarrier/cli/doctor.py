@@ -158,9 +158,15 @@ def _worker() -> Iterator[Finding]:
     worker = find_worker()
     if worker is None:
         return
-    done = subprocess.run([worker, 'check'], capture_output=True, text=True, check=False)  # noqa: S603  (our own program)
-    if done.returncode != 0:
-        yield Finding('worker', 'missing', (done.stderr.strip().splitlines() or ['it failed'])[-1])
+    done = subprocess.run([worker, 'check', 'chgnet'], capture_output=True, text=True, check=False)  # noqa: S603  (ours)
+    try:
+        report = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        last = (done.stderr.strip().splitlines() or ['it printed nothing'])[-1]
+        yield Finding('worker', 'missing', last, "pip install --force-reinstall 'aiida-embarrier[potential]'")
         return
-    report = json.loads(done.stdout)
-    yield Finding('worker', 'ok', ', '.join(f'{key} {value}' for key, value in report.items() if value is not None))
+    if report['error'] is not None:
+        yield Finding('worker', 'missing', report['error'])
+    else:
+        detail = f'{report["potential"]} loads in {report["load_s"]} s on {report["device"]}, {report["cores"]} core(s)'
+        yield Finding('worker', 'ok', detail)

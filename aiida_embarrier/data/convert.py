@@ -50,8 +50,8 @@ def structure_from_node(node: StructureData, kinds: Dict | None = None) -> Struc
 
     table = {} if kinds is None else kinds.get_dict()
     known = {name: key for key, name in KIND_PROPERTIES.items()}
-    for name, properties in table.items():
-        unknown = set(properties) - set(known)
+    for name, entries in table.items():
+        unknown = set(entries) - set(known)
         if unknown:
             raise ValueError(f'kind {name!r} has unknown properties {sorted(unknown)}: choose from {sorted(known)}')
     elements = {}

@@ -41,14 +41,12 @@ class WorkerParser(Parser):
         except ValidationError as error:
             return codes.ERROR_RESULTS_UNREADABLE.format(message=str(error).splitlines()[0])
         self.out('results', Dict(summary_of(result)))
-        if result.error is not None:
-            code = {'input': codes.ERROR_INVALID_INPUT, 'weights': codes.ERROR_WEIGHTS}.get(
-                result.error_kind or '',
-                codes.ERROR_POTENTIAL if result.error_kind == 'potential' else codes.ERROR_WORKER,
-            )
-            return code.format(message=result.error)
         for task in result.results:
             self._out_task(task, temporary)
+        if result.error is not None:
+            self._out_checkpoint(temporary)
+            kinds = {'input': codes.ERROR_INVALID_INPUT, 'weights': codes.ERROR_WEIGHTS}
+            return kinds.get(result.error_kind or '', codes.ERROR_WORKER).format(message=result.error)
         unconverged = [task for task in result.results if task.status is not Status.CONVERGED]
         if not unconverged:
             return None

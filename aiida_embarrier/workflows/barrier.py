@@ -150,7 +150,7 @@ class MigrationBarrierWorkChain(WorkChain):
     """
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs, the outline, the outputs and the exit codes."""
         super().define(spec)
         spec.input('structure', valid_type=StructureData, required=False, help='The crystal.')

@@ -117,6 +117,14 @@ def test_setup_and_doctor(run, aiida_profile_clean, tmp_path):
     assert 'verdi profile configure-broker' in findings['broker']['remedy']
 
 
+@pytest.mark.slow
+def test_doctor_starts_the_worker(run, aiida_profile_clean, tmp_path):
+    run('setup', '--computer', 'here', '--work-dir', tmp_path)
+    findings = {entry['item']: entry for entry in json.loads(run('doctor', '--deep', '--format', 'json'))}
+    assert findings['worker']['state'] == 'ok'
+    assert 'chgnet-0.3.0 loads in' in findings['worker']['detail']
+
+
 def test_doctor_says_what_is_missing(run, aiida_profile_clean):
     output = run('doctor', code=1)
     assert 'aiida-embarrier setup' in output

@@ -119,7 +119,7 @@ def test_unreadable_results(parse):
     [
         ('input', 'ERROR_INVALID_INPUT'),
         ('weights', 'ERROR_WEIGHTS'),
-        ('potential', 'ERROR_POTENTIAL'),
+        ('potential', 'ERROR_WORKER'),
         ('unexpected', 'ERROR_WORKER'),
     ],
 )
@@ -128,6 +128,20 @@ def test_errors_of_the_worker(parse, kind, exit_code):
     _, process = parse('embarrier.potential.neb', {'bands__band': BandData(straight_band())}, {'results.json': result})
     assert process.exit_status == PotentialNebCalculation.exit_codes[exit_code].status
     assert 'the weights were altered' in process.exit_message
+
+
+def test_worker_that_fails_on_its_way_leaves_what_it_had(parse, tmp_path):
+    done = JobResult.model_validate_json(neb_result(Status.INTERRUPTED))
+    result = done.model_copy(update={'error': 'a process of the pool was killed', 'error_kind': 'potential'})
+    outputs, process = parse(
+        'embarrier.potential.neb',
+        {'bands__band': BandData(straight_band())},
+        {'results.json': result.model_dump_json()},
+        {'band_result.npz': band_bytes(tmp_path, computed_band()), 'checkpoint.npz': b'state'},
+    )
+    assert process.exit_status == PotentialNebCalculation.exit_codes.ERROR_WORKER.status
+    assert 'band' in outputs['bands']
+    assert outputs['checkpoint'].content == b'state'
 
 
 def test_relaxations_of_one_job(parse):

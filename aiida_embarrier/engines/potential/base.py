@@ -26,7 +26,7 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     """
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs, the outline and the exit codes."""
         super().define(spec)
         spec.input('code', valid_type=AbstractCode, help='The code of `embarrier-worker`.')
@@ -183,6 +183,7 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         if previous is not None and previous.exit_status == node.exit_status:
             exit_code = self.exit_codes.ERROR_UNRECOVERABLE.format(message=node.exit_message)
             return ProcessHandlerReport(do_break=True, exit_code=exit_code)
+        self._continue(node)
         self.report(f'job {node.pk} failed: {node.exit_message} Trying once more')
         return ProcessHandlerReport(do_break=True)
 

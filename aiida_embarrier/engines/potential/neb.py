@@ -34,7 +34,7 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
     _process_class = PotentialNebCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs, outputs and exit codes."""
         super().define(spec)
         spec.input('band', valid_type=BandData, validator=validate_band, help='The starting band.')

@@ -34,7 +34,7 @@ class PotentialRelaxWorkChain(PotentialRestartWorkChain):
     _process_class = PotentialRelaxCalculation
 
     @classmethod
-    def define(cls, spec: WorkChainSpec) -> None:  # type: ignore[override]
+    def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs and outputs."""
         super().define(spec)
         spec.input_namespace(
