@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from aiida_embarrier.bands.band import UNKNOWN
-from aiida_embarrier.bands.geometry import ClosestPair, closest_pair
+from aiida_embarrier.bands.geometry import MIN_CLEARANCE, ClosestPair, closest_pair
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -96,10 +96,10 @@ def closest_approach(band: Band) -> list[ClosestPair]:
     return [closest_pair(band.positions[image], band.lattice_of(image)) for image in range(band.n_images)]
 
 
-def check_clearance(band: Band, threshold: float = 1.2) -> list[str]:
+def check_clearance(band: Band, threshold: float = MIN_CLEARANCE) -> list[str]:
     """Return a warning for each image between the endpoints in which a migrating ion comes near another atom.
 
-    :param threshold: distance in Å; the shortest bonds of alkali ions in crystals are 1.8 Å long.
+    :param threshold: distance in Å.
     :raises ClearanceError: where a migrating ion is that near another atom in an endpoint: no relaxation mends that.
     :raises ValueError: for a band that names no migrating ion.
     """

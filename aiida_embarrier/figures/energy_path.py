@@ -165,7 +165,7 @@ def _write_below(figure: Figure, curve: _Curve) -> None:
         warnings.append(f'NOT CONVERGED{force}')
     if found.endpoint_maximum:
         warnings.append('no image lies above both ends: there is no saddle between them')
-    text = '\n'.join(line for entry in lines for line in textwrap.wrap(entry, 122))
+    text = '\n'.join(line for entry in lines for line in textwrap.wrap(entry, 108))
     figure.supxlabel(text, fontsize=7.5, color='0.3', x=0.02, ha='left', linespacing=1.4)
     if warnings:
         axes = figure.axes[0]

@@ -9,8 +9,8 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 
 from aiida_embarrier.bands.band import KIND_PROPERTIES, Band, BandInfo
+from aiida_embarrier.bands.geometry import MIN_CLEARANCE
 from aiida_embarrier.structures.crystals import check_crystal, check_ion, site_name
-from aiida_embarrier.structures.interstitials import MIN_DISTANCE_TO_HOST
 from aiida_embarrier.structures.supercells import (
     DEFAULT_MIN_DISTANCE,
     Supercell,
@@ -167,12 +167,12 @@ def _is_lattice_vector(vector: np.ndarray, matrix: np.ndarray) -> bool:
 
 
 def _check_room(end: Structure, name: str) -> None:
-    near = end.get_neighbors(end[0], MIN_DISTANCE_TO_HOST)
+    near = end.get_neighbors(end[0], MIN_CLEARANCE)
     if near:
         nearest = min(near, key=lambda neighbour: neighbour.nn_distance)
         raise ValueError(
             f'in the {name} state the migrating ion {site_name(end, 0)} is {nearest.nn_distance:.2f} Å from '
-            f'{site_name(end, nearest.index)}, at least {MIN_DISTANCE_TO_HOST} Å are needed: check the site'
+            f'{site_name(end, nearest.index)}, at least {MIN_CLEARANCE} Å are needed: check the site'
         )
 
 

@@ -9,6 +9,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import Voronoi
 from scipy.spatial.distance import squareform
 
+from aiida_embarrier.bands.geometry import MIN_CLEARANCE
 from aiida_embarrier.structures.crystals import site_name
 from aiida_embarrier.structures.symmetry import symmetry_operations
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from aiida_embarrier.structures.symmetry import SymmetryOperation
 
 __all__ = ('complete_sites', 'interstitial_sites')
-
-#: An ion nearer than this to an atom of the host, in Å, is on top of it.
-MIN_DISTANCE_TO_HOST = 1.2
 
 
 def interstitial_sites(
@@ -90,10 +88,10 @@ def complete_sites(
     lattice = structure.lattice
     distances = lattice.get_all_distances(given, structure.frac_coords)
     for number, row in enumerate(distances):
-        if row.min() < MIN_DISTANCE_TO_HOST:
+        if row.min() < MIN_CLEARANCE:
             raise ValueError(
                 f'the interstitial site {given[number].tolist()} is {row.min():.2f} Å from '
-                f'{site_name(structure, int(row.argmin()))}: it must be at least {MIN_DISTANCE_TO_HOST} Å from any atom'
+                f'{site_name(structure, int(row.argmin()))}: it must be at least {MIN_CLEARANCE} Å from any atom'
             )
     complete: list[np.ndarray] = []
     for site in given:
@@ -108,7 +106,7 @@ def complete_sites(
         complete += orbit
     points = np.array(complete)
     distances = lattice.get_all_distances(points, points) + np.diag(np.full(len(points), np.inf))
-    if distances.min() < MIN_DISTANCE_TO_HOST / 2:
+    if distances.min() < MIN_CLEARANCE / 2:
         one, other = np.unravel_index(distances.argmin(), distances.shape)
         raise ValueError(
             f'the interstitial sites {points[one].round(4).tolist()} and {points[other].round(4).tolist()}, which '
