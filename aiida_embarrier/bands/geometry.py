@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ('MIN_CLEARANCE', 'ClosestPair', 'closest_pair', 'minimum_image', 'reduced_lattice')
 
-#: An ion nearer than this to another atom, in Å, is on top of it; the shortest bonds of alkali ions in crystals are 1.8 Å.
+#: An ion nearer than this to another atom, in Å, is on top of it; the shortest bonds of alkali ions are 1.8 Å long.
 MIN_CLEARANCE = 1.2
 
 _SHELLS = np.array(list(product((0, -1, 1), repeat=3)))
