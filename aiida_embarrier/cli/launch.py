@@ -14,6 +14,7 @@ from aiida_embarrier.cli.params import (
     PROTOCOL,
     STRUCTURE_FILE,
     collect_overrides,
+    read_mapping,
     with_profile,
 )
 
@@ -57,6 +58,15 @@ def command() -> None:
 @click.option('--images', type=int, metavar='N', help='Number of images, the endpoints included.')
 @click.option('--code', metavar='LABEL', help='Code of the engine; embarrier-worker@localhost unless given.')
 @click.option('--wall-time', type=int, metavar='SECONDS', help='Wall time of each job; it is continued after that.')
+@click.option('--cores', type=click.IntRange(min=1), metavar='N', help='Cores that each job asks its scheduler for.')
+@click.option('--queue', metavar='NAME', help='Queue or partition of the jobs.')
+@click.option(
+    '--options',
+    'options_file',
+    type=STRUCTURE_FILE,
+    metavar='YAML',
+    help='File with further options of the jobs, as AiiDA names them: account, custom_scheduler_commands, ...',
+)
 @click.option('--label', help='Label of the process node.')
 @click.option('--submit', is_flag=True, help='Submit to the daemon and return at once.')
 @FORMAT
@@ -100,7 +110,7 @@ def _builder(
     potential: str | None,
     images: int | None,
     code: str | None,
-    wall_time: int | None,
+    **job: Any,
 ) -> ProcessBuilder:
     from aiida_embarrier.data.convert import node_from_structure
     from aiida_embarrier.structures.reading import read_structure
@@ -115,7 +125,7 @@ def _builder(
         'engine': engine,
         'protocol': protocol,
         'overrides': overrides,
-        'options': None if wall_time is None else {'max_wallclock_seconds': wall_time},
+        'options': _job_options(**job),
     }
     if structure is not None:
         if initial is not None or final is not None:
@@ -140,6 +150,20 @@ def _builder(
     else:
         raise click.UsageError('give a crystal FILE with --ion and --hop, or both --initial and --final')
     return MigrationBarrierWorkChain.get_builder_from_protocol(_load_code(code), **inputs)
+
+
+def _job_options(
+    wall_time: int | None, cores: int | None, queue: str | None, options_file: Path | None
+) -> dict[str, Any]:
+    """Return the options of the jobs."""
+    options = {} if options_file is None else read_mapping(options_file, '--options')
+    if wall_time is not None:
+        options['max_wallclock_seconds'] = wall_time
+    if queue is not None:
+        options['queue_name'] = queue
+    if cores is not None:
+        options['resources'] = {'num_machines': 1, 'num_mpiprocs_per_machine': 1, 'num_cores_per_mpiproc': cores}
+    return options
 
 
 def _load_code(label: str | None) -> AbstractCode:

@@ -21,6 +21,7 @@ __all__ = (
     'STRUCTURE_FILE',
     'collect_overrides',
     'load_band',
+    'read_mapping',
     'with_profile',
 )
 
@@ -72,18 +73,11 @@ def OVERRIDES(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 
 def collect_overrides(config: Path | None, settings: tuple[str, ...]) -> dict[str, Any]:
     """Return the overrides of a protocol from a file and single settings, which win.
 
-    :raises click.BadParameter: for a file that is no mapping, and settings that are not KEY=VALUE.
+    :raises click.BadParameter: for a file that holds no mapping, and settings that are not KEY=VALUE.
     """
     import yaml
 
-    overrides: Any = {}
-    if config is not None:
-        try:
-            overrides = yaml.safe_load(config.read_text(encoding='utf8')) or {}
-        except yaml.YAMLError as error:
-            raise click.BadParameter(f'{config} is not YAML: {error}', param_hint='--config') from error
-        if not isinstance(overrides, dict):
-            raise click.BadParameter(f'{config} holds no mapping of keys to values', param_hint='--config')
+    overrides: Any = {} if config is None else read_mapping(config, '--config')
     for setting in settings:
         key, equals, text = setting.partition('=')
         if not equals or not key:
@@ -96,6 +90,23 @@ def collect_overrides(config: Path | None, settings: tuple[str, ...]) -> dict[st
                 raise click.BadParameter(f'{name!r} in {setting!r} is a value, not a group of keys', param_hint='--set')
         place[last] = yaml.safe_load(text)
     return overrides
+
+
+def read_mapping(path: Path, option: str) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    :param option: the option that took the file, for messages.
+    :raises click.BadParameter: for a file that is no YAML or holds no mapping.
+    """
+    import yaml
+
+    try:
+        mapping = yaml.safe_load(path.read_text(encoding='utf8')) or {}
+    except yaml.YAMLError as error:
+        raise click.BadParameter(f'{path} is not YAML: {error}', param_hint=option) from error
+    if not isinstance(mapping, dict):
+        raise click.BadParameter(f'{path} holds no mapping of keys to values', param_hint=option)
+    return mapping
 
 
 def with_profile(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,6 @@ __all__ = ('command',)
 )
 @click.option('--scheduler', default='core.direct', show_default=True, help='core.direct, core.slurm, core.pbspro, ...')
 @click.option('--work-dir', help='Folder for jobs; aiida_run in the home folder unless given.')
-@click.option('--cpus', type=int, help='Processes per machine that a job asks for by default.')
 @click.option('--executable', help='Absolute path of embarrier-worker on that computer.')
 @click.option('--label', default='embarrier-worker', show_default=True, help='Label of the code.')
 @click.option('--prepend-text', default='', help='Lines for the job script before the worker, such as `module load`.')
@@ -32,7 +31,6 @@ def command(
     transport: str,
     scheduler: str,
     work_dir: str | None,
-    cpus: int | None,
     executable: str | None,
     label: str,
     prepend_text: str,
@@ -42,7 +40,7 @@ def command(
     from aiida_embarrier.engines.potential.setup import setup_code, setup_computer
 
     machine, machine_made = setup_computer(
-        computer, hostname=hostname, transport=transport, scheduler=scheduler, work_dir=work_dir, cpus=cpus
+        computer, hostname=hostname, transport=transport, scheduler=scheduler, work_dir=work_dir
     )
     code, code_made = setup_code(machine, executable, label, prepend_text)
     if output_format == 'json':

@@ -148,8 +148,10 @@ def _works_in(process: Path, folder: Path) -> bool:
 def test_through_the_daemon(shell):
     shell('verdi', 'daemon', 'start', '1')
     crystal = ('Al.cif', '--ion', 'Al', '--hop', '0', '--images', '5', '--set', 'min_image_distance=7.5')
+    (shell.folder / 'options.yaml').write_text('priority: low')
+    options = ('--wall-time', '600', '--cores', '2', '--queue', 'batch', '--options', 'options.yaml')
     done = shell(
-        *('aiida-embarrier', 'launch', 'barrier', *crystal, *POTENTIAL),
+        *('aiida-embarrier', 'launch', 'barrier', *crystal, *POTENTIAL, *options),
         *('--code', 'embarrier-worker@here', '--submit', '--format', 'json'),
     )
     pk = json.loads(done.stdout)['pk']
@@ -162,6 +164,15 @@ def test_through_the_daemon(shell):
         time.sleep(1)
     assert state == ['finished', 0]
     assert '0.' in shell('aiida-embarrier', 'show', pk).stdout
+    given = shell.query(
+        f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
+        'print(json.dumps([node.get_options() for node in jobs]))'
+    )
+    assert len(given) == 3
+    for job in given:
+        assert job['max_wallclock_seconds'] == 600
+        assert job['resources']['num_cores_per_mpiproc'] == 2
+        assert (job['queue_name'], job['priority']) == ('batch', 'low')
     shell('aiida-embarrier', 'export', pk, '-o', 'x.aiida')
 
 

@@ -28,7 +28,6 @@ def setup_computer(
     transport: str = 'core.local',
     scheduler: str = 'core.direct',
     work_dir: str | None = None,
-    cpus: int | None = None,
 ) -> tuple[Computer, bool]:
     """Return the computer with this label, made and configured if it does not exist, and whether it was made.
 
@@ -36,7 +35,6 @@ def setup_computer(
     :param transport: `core.local`, `core.ssh_async`, ...
     :param scheduler: `core.direct`, `core.slurm`, ...
     :param work_dir: folder for the jobs; None for `aiida_run` in the home folder of the user.
-    :param cpus: processes per machine that a job asks for by default.
     """
     try:
         return load_computer(label), False
@@ -50,7 +48,7 @@ def setup_computer(
         workdir=work_dir
         or (str(Path.home() / 'aiida_run') if transport == 'core.local' else '/home/{username}/aiida_run'),
     )
-    computer.set_default_mpiprocs_per_machine(cpus or 1)
+    computer.set_default_mpiprocs_per_machine(1)  # the worker is one process, which starts its own
     computer.store()
     options: dict[str, Any] = {'safe_interval': 0.0} if transport == 'core.local' else {}
     computer.configure(user=User.collection.get_default(), **options)
