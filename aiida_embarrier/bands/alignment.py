@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from aiida_embarrier.bands.band import MECHANISMS, Band, BandInfo, Kind, kinds_of
-from aiida_embarrier.bands.geometry import closest_pair, minimum_image
+from aiida_embarrier.bands.geometry import OVERLAP, closest_pair, minimum_image
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -19,8 +19,6 @@ LatticePolicy = Literal['refuse', 'initial', 'mean', 'per_image']
 
 #: Lattices that differ by less, in Å, are the same lattice written with other roundings.
 LATTICE_TOLERANCE = 1e-3
-#: Two atoms nearer than this, in Å, are one atom twice: no bond is shorter than 0.74 (H-H).
-OVERLAP_DISTANCE = 0.5
 #: An ion that moves less, in Å, did not hop.
 SHORTEST_HOP = 0.1
 #: Preference for equal kinds among equally good assignments, in Å²: too small to outweigh a real displacement.
@@ -130,7 +128,7 @@ def _check_sound(initial: Structure, final: Structure, ion: str | None) -> None:
         raise AlignmentError(f'the endpoints contain no {ion}, only {", ".join(sorted(counts[0]))}')
     for name, structure in ends.items():
         nearest = closest_pair(structure.cart_coords, structure.lattice.matrix)
-        if nearest.distance < OVERLAP_DISTANCE:
+        if nearest.distance < OVERLAP:
             raise AlignmentError(
                 f'in the {name} structure {_name(structure, nearest.first)} and {_name(structure, nearest.second)} are '
                 f'{nearest.distance:.2f} Å apart: one of them stands there twice'

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-__all__ = ('MIN_CLEARANCE', 'ClosestPair', 'closest_pair', 'minimum_image', 'reduced_lattice')
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = (
+    'MIN_CLEARANCE',
+    'OVERLAP',
+    'ClosestPair',
+    'closest_pair',
+    'image_distance',
+    'minimum_image',
+    'reduced_lattice',
+)
 
 #: An ion nearer than this to another atom, in Å, is on top of it; the shortest bonds of alkali ions are 1.8 Å long.
 MIN_CLEARANCE = 1.2
+#: Atoms nearer than this, in Å, are one atom twice; the shortest bond, that of H2, is 0.74 Å long.
+OVERLAP = 0.5
 
 _SHELLS = np.array(list(product((0, -1, 1), repeat=3)))
 
@@ -28,12 +41,20 @@ class ClosestPair(NamedTuple):
     second: int
 
 
-def reduced_lattice(lattice: np.ndarray) -> np.ndarray:
+def reduced_lattice(lattice: ArrayLike) -> np.ndarray:
     """Return the Minkowski-reduced vectors of a lattice, shortest first, shape (3, 3); the first is a shortest one."""
     from ase.geometry import minkowski_reduce
 
     reduced: np.ndarray = minkowski_reduce(np.asarray(lattice, dtype=float), pbc=True)[0]
     return reduced
+
+
+def image_distance(lattice: ArrayLike) -> float:
+    """Return the smallest distance between periodic images of an atom in Å: the shortest lattice vector.
+
+    :param lattice: lattice vectors as rows in Å, shape (3, 3).
+    """
+    return float(np.linalg.norm(reduced_lattice(lattice)[0]))
 
 
 def minimum_image(vectors: np.ndarray, lattice: np.ndarray) -> np.ndarray:
@@ -75,8 +96,7 @@ def closest_pair(positions: np.ndarray, lattice: np.ndarray, among: tuple[int, .
     if n_atoms == 0 or among == ():
         raise ValueError('there is no atom to measure a distance from')
     # every atom is that near its own images, the same one everywhere
-    own_image = float(np.linalg.norm(reduced_lattice(lattice)[0]))
-    lone = ClosestPair(own_image, *([0, 0] if among is None else [int(among[0])] * 2))
+    lone = ClosestPair(image_distance(lattice), *([0, 0] if among is None else [int(among[0])] * 2))
     first, second = np.triu_indices(n_atoms, 1)
     if among is not None:
         chosen = np.isin(first, among) | np.isin(second, among)

@@ -75,9 +75,10 @@ def find(
     path: Path, ion: str, mechanism: str, max_length: float | None, extra_vacancies: int, min_distance: float | None
 ) -> dict[str, Any]:
     """Return the hops and the supercell for them, as the command prints them in JSON."""
+    from aiida_embarrier.bands.geometry import image_distance
     from aiida_embarrier.structures.hops import find_hops
     from aiida_embarrier.structures.reading import read_structure
-    from aiida_embarrier.structures.supercells import Supercell, image_distance, supercell_for
+    from aiida_embarrier.structures.supercells import Supercell, supercell_for
 
     crystal = read_structure(path)
     hops = find_hops(crystal, ion, mechanism=mechanism, max_length=max_length, extra_vacancies=extra_vacancies)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_embarrier.bands.geometry import closest_pair
+from aiida_embarrier.bands.geometry import OVERLAP, closest_pair
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.potentials.evaluator import Evaluation, EvaluationError, NonFiniteError
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ('DivergenceWatch', 'OptimisationTask')
 
 State = dict[str, Any]
-
-#: Shortest distance between atoms in Å; the shortest bond, that of H2, is more than twice as long.
-MIN_DISTANCE = 0.3
 
 
 class DivergenceWatch:
@@ -219,12 +216,12 @@ def check_distances(positions: np.ndarray, lattice: np.ndarray, elements: Sequen
     """Refuse a structure with two atoms at one place: some potentials leave such a pair out and give sound numbers.
 
     :param name: of the structure, for the message.
-    :raises ValueError: where two atoms are closer than `MIN_DISTANCE`.
+    :raises ValueError: where two atoms are closer than `OVERLAP`.
     """
     if len(positions) < 2:
         return
     pair = closest_pair(positions, lattice)
-    if pair.distance < MIN_DISTANCE:
+    if pair.distance < OVERLAP:
         atoms = ' and '.join(f'{elements[index]}{index}' for index in (pair.first, pair.second))
         raise ValueError(
             f'the atoms {atoms} (counted from 0) of {name} are {pair.distance:.2g} Å apart: correct the structure, or '

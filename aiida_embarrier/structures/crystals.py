@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiida_embarrier.bands.geometry import OVERLAP
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 __all__ = ('check_crystal', 'check_ion', 'site_name')
-
-#: Atoms nearer than this, in Å, lie on top of each other; the shortest bond, that of H2, has 0.74 Å.
-OVERLAP = 0.5
 
 
 def site_name(structure: Structure, index: int) -> str:

@@ -9,14 +9,9 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 
 from aiida_embarrier.bands.band import KIND_PROPERTIES, Band, BandInfo
-from aiida_embarrier.bands.geometry import MIN_CLEARANCE
+from aiida_embarrier.bands.geometry import MIN_CLEARANCE, image_distance
 from aiida_embarrier.structures.crystals import check_crystal, check_ion, site_name
-from aiida_embarrier.structures.supercells import (
-    DEFAULT_MIN_DISTANCE,
-    Supercell,
-    image_distance,
-    supercell_for,
-)
+from aiida_embarrier.structures.supercells import DEFAULT_MIN_DISTANCE, Supercell, supercell_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

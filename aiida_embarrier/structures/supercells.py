@@ -13,23 +13,12 @@ from pymatgen.util.coord import lattice_points_in_supercell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import ArrayLike
-
-__all__ = ('DEFAULT_MIN_DISTANCE', 'Supercell', 'image_distance', 'supercell_for', 'supercell_matrix')
+__all__ = ('DEFAULT_MIN_DISTANCE', 'Supercell', 'supercell_for', 'supercell_matrix')
 
 #: Distance between periodic images of the migrating ion in Å that the literature on barriers commonly keeps.
 DEFAULT_MIN_DISTANCE = 8.0
 
 _TOLERANCE = 1e-6
-
-
-def image_distance(lattice: ArrayLike) -> float:
-    """Return the smallest distance between periodic images of an atom in Å: the shortest lattice vector.
-
-    :param lattice: lattice vectors as rows in Å, shape (3, 3).
-    """
-    reduced, _ = minkowski_reduce(np.asarray(lattice, dtype=float))
-    return float(np.linalg.norm(reduced, axis=1).min())
 
 
 def supercell_matrix(supercell: int | Sequence[int] | Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:

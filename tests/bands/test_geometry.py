@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
-from aiida_embarrier.bands.geometry import closest_pair, minimum_image, reduced_lattice
+from aiida_embarrier.bands.geometry import closest_pair, image_distance, minimum_image, reduced_lattice
 
 CELLS = {
     'rhombohedral 33': Lattice.rhombohedral(8.0, 33.0).matrix,
@@ -58,6 +58,7 @@ def test_first_vector_of_the_reduced_lattice_is_a_shortest_one():
         lengths = np.linalg.norm(TRANSLATIONS @ lattice, axis=1)
         shortest = lengths[lengths > 1e-9].min()
         assert np.linalg.norm(reduced_lattice(lattice)[0]) == pytest.approx(shortest, abs=1e-9)
+        assert image_distance(lattice) == pytest.approx(shortest, abs=1e-9)
 
 
 def test_closest_pair_looks_over_the_boundary():

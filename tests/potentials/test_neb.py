@@ -8,6 +8,7 @@ from ase.optimize import FIRE
 from potential_systems import Counting, emt, line, surface
 from scipy.optimize import root
 
+from aiida_embarrier.bands.geometry import OVERLAP
 from aiida_embarrier.jobs.schemas import NebTask, Status
 from aiida_embarrier.potentials.checkpoint import read_checkpoint, write_checkpoint
 from aiida_embarrier.potentials.driver import run_tasks
@@ -265,6 +266,7 @@ def test_refused_bands():
 def test_atoms_on_top_of_each_other(hops):
     band = hops('Au adatom')
     positions = np.array(band.positions)
-    positions[2, 4] = positions[2, 7] + band.lattice[0]
-    with pytest.raises(ValueError, match=r'Au4 and Au7 \(counted from 0\) of image 2'):
-        NudgedElasticBand(NebTask(label='path'), band.replace(positions=positions), emt())
+    for apart in (0.0, OVERLAP - 0.01):
+        positions[2, 4] = positions[2, 7] + band.lattice[0] + [0, 0, apart]
+        with pytest.raises(ValueError, match=r'Au4 and Au7 \(counted from 0\) of image 2'):
+            NudgedElasticBand(NebTask(label='path'), band.replace(positions=positions), emt())

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from aiida_embarrier.structures.supercells import Supercell, image_distance, supercell_for, supercell_matrix
+from aiida_embarrier.bands.geometry import image_distance
+from aiida_embarrier.structures.supercells import Supercell, supercell_for, supercell_matrix
 
 
 def shortest(matrix, reach=6):
