@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from aiida_embarrier.bands.geometry import reduced_lattice
+from aiida_embarrier.bands.geometry import image_distance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,7 @@ class BandInfo:
     :param converged: whether the band met its convergence criteria.
     :param residual_force: largest force in eV/Å by the definition of convergence.
     :param host_treatment: what of the host was relaxed before hops were made: `none`, `positions` or `cell`.
+    :param equivalent_endpoints: whether symmetry of the host maps one endpoint to the other.
     """
 
     mechanism: str | None = None
@@ -77,6 +78,7 @@ class BandInfo:
     converged: bool | None = None
     residual_force: float | None = None
     host_treatment: str | None = None
+    equivalent_endpoints: bool | None = None
 
     def __post_init__(self) -> None:
         if self.mechanism is not None and self.mechanism not in MECHANISMS:
@@ -245,7 +247,7 @@ class Band:
     @property
     def periodic_image_distance(self) -> float:
         """Smallest distance between periodic images of the migrating ion in Å: the shortest lattice vector."""
-        return min(float(np.linalg.norm(reduced_lattice(matrix)[0])) for matrix in self.lattice.reshape(-1, 3, 3))
+        return min(image_distance(matrix) for matrix in self.lattice.reshape(-1, 3, 3))
 
     # ---------------------------------------------------------------- changes
 

@@ -48,13 +48,19 @@ def resolve_hop(structure: StructureData, hop: dict[str, Any], kinds: Dict | Non
     """
     from aiida_embarrier.structures.hops import Hop, find_hops, select_hop
 
-    if 'number' not in hop:
-        return Hop.from_dict(hop)
-    unknown = set(hop) - set(HOP_SELECTION)
-    if unknown or 'ion' not in hop:
-        raise ValueError(f'a hop is chosen by {", ".join(HOP_SELECTION)}, got {sorted(hop)}')
-    selection = {key: value for key, value in hop.items() if key not in ('number', 'ion')}
-    return select_hop(find_hops(structure_from_node(structure, kinds), hop['ion'], **selection), hop['number'])
+    try:
+        if 'number' not in hop:
+            return Hop.from_dict(hop)
+        unknown = set(hop) - set(HOP_SELECTION)
+        if unknown or 'ion' not in hop:
+            raise ValueError(f'a hop is chosen by {", ".join(HOP_SELECTION)}, got {sorted(hop)}')
+        number = hop['number']
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise ValueError(f'the number of a hop is a whole number, got {number!r}')
+        selection = {key: value for key, value in hop.items() if key not in ('number', 'ion')}
+        return select_hop(find_hops(structure_from_node(structure, kinds), hop['ion'], **selection), number)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f'a value of the hop {hop} is of the wrong kind: {error}') from error
 
 
 @calcfunction
@@ -89,6 +95,7 @@ def create_endpoints(
     path = {
         'mobile': [endpoints.mobile],
         'mechanism': found.mechanism,
+        'equivalent_endpoints': found.equivalent_ends,
         'hop': found.to_dict(),
         'supercell': [[int(entry) for entry in row] for row in endpoints.supercell],
         'warnings': list(endpoints.warnings),
@@ -146,7 +153,7 @@ def interpolate(
         ion = ends.mobile_ion
         raise AlignmentError(
             f'both endpoints are the same minimum: after their relaxation the {ion} ion lies {ends.hop_length:.2f} Å '
-            'from where it started. Relax them with `relax_endpoints: false`, or choose another hop'
+            'from where it started. Leave the endpoints as they are (`relax_endpoints: false`), or choose another hop'
         )
     band = interpolate_band(
         ends, settings['n_images'], method=settings['interpolation'], waypoints=settings.get('waypoints')
@@ -156,12 +163,14 @@ def interpolate(
 
 
 @calcfunction
-def reinterpolate(band: BandData) -> BandData:
-    """Make another starting band between the endpoints of a band: IDPP where it was straight, else linear."""
-    import numpy as np
+def reinterpolate(band: BandData, parameters: Dict) -> BandData:
+    """Make another starting band between the endpoints of a band.
 
+    :param parameters: those of :func:`interpolate`, with another `interpolation`.
+    """
     from aiida_embarrier.bands.interpolation import interpolate as interpolate_band
 
+    settings = parameters.get_dict()
     old = band.band
     ends = old.replace(
         positions=old.positions[[0, -1]],
@@ -170,9 +179,9 @@ def reinterpolate(band: BandData) -> BandData:
         forces=None,
         max_perpendicular_forces=None,
     )
-    linear = interpolate_band(ends, old.n_images, method='linear')
-    straight = np.allclose(linear.positions, old.positions, atol=1e-3)
-    return BandData(interpolate_band(ends, old.n_images, method='idpp') if straight else linear)
+    return BandData(
+        interpolate_band(ends, old.n_images, method=settings['interpolation'], waypoints=settings.get('waypoints'))
+    )
 
 
 @calcfunction
@@ -193,7 +202,7 @@ def summarise(
     from aiida_embarrier.bands.profile import EnergyProfile
 
     plain = band.band
-    found = barriers(plain.energies)
+    found = barriers(plain.energies, plain.info.equivalent_endpoints)
     coordinate, energy = EnergyProfile.from_band(plain).maximum()
     steps = {'neb': neb, **results}
     evaluations = {name: node['n_evaluations'] for name, node in steps.items() if node is not None}
@@ -237,9 +246,17 @@ def finite_size_warnings(band: Band, min_distance: float) -> list[str]:
 
 def warnings_of(band: Band, found: Barriers) -> list[str]:
     """Return what a reader of a barrier must know about it."""
+    from aiida_embarrier.bands.barriers import EQUIVALENCE_TOLERANCE
+
     warnings = []
     if not band.info.converged:
         warnings.append('the band is not converged: its barrier is that of the last good band')
+    difference = abs(float(band.energies[-1] - band.energies[0]))
+    if band.info.equivalent_endpoints and difference > EQUIVALENCE_TOLERANCE:
+        warnings.append(
+            f'the endpoints are equivalent by symmetry of the host, but their energies differ by {difference:.3f} eV: '
+            'they relaxed into different minima'
+        )
     if found.endpoint_maximum:
         warnings.append('the highest image is an endpoint: there is no saddle between the endpoints')
     if found.minima:

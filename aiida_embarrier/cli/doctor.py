@@ -138,7 +138,8 @@ def _profile(name: str | None) -> Iterator[Finding]:
             code.validate_filepath_executable()
         except Exception as error:
             # Whatever the connection to another machine may raise, the others are still to be examined.
-            yield Finding(f'code {code.full_label}', 'missing', ' '.join(str(error).split()), 'aiida-embarrier setup')
+            remedy = f'aiida-embarrier setup --computer {code.computer.label} --label NEW --executable PATH'
+            yield Finding(f'code {code.full_label}', 'missing', ' '.join(str(error).split()), remedy)
         else:
             yield Finding(f'code {code.full_label}', 'ok', str(code.filepath_executable))
 

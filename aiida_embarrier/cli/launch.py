@@ -51,6 +51,17 @@ def command() -> None:
 @click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
 @click.option('--initial', type=STRUCTURE_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
 @click.option('--final', type=STRUCTURE_FILE, metavar='FILE', help='Final endpoint.')
+@click.option(
+    '--lattice-policy',
+    type=click.Choice(['refuse', 'initial', 'mean']),
+    help='What to do with two endpoints whose lattices differ: take that of the initial one, or the mean.',
+)
+@click.option(
+    '--as-written',
+    is_flag=True,
+    help='Let the ion move between the two endpoints as their coordinates say, not by the shortest way.',
+)
+@click.option('--min-distance', type=float, metavar='Å', help='Distance between periodic images of the ion, with FILE.')
 @ENGINE
 @PROTOCOL
 @OVERRIDES
@@ -103,6 +114,9 @@ def _builder(
     extra_vacancies: int,
     initial: Path | None,
     final: Path | None,
+    lattice_policy: str | None,
+    as_written: bool,
+    min_distance: float | None,
     engine: str,
     protocol: str | None,
     config: Path | None,
@@ -119,6 +133,8 @@ def _builder(
     overrides = collect_overrides(config, settings)
     if images is not None:
         overrides['n_images'] = images
+    if min_distance is not None:
+        overrides['min_image_distance'] = min_distance
     if potential is not None:
         overrides.setdefault('engine', {}).setdefault('potential', {})['name'] = potential
     inputs: dict[str, Any] = {
@@ -128,8 +144,11 @@ def _builder(
         'options': _job_options(**job),
     }
     if structure is not None:
-        if initial is not None or final is not None:
-            raise click.UsageError('give FILE with --ion and --hop, or --initial and --final, not both')
+        if initial is not None or final is not None or lattice_policy is not None or as_written:
+            raise click.UsageError(
+                'give FILE with --ion and --hop, or --initial and --final, not both; '
+                '--lattice-policy and --as-written go with the latter'
+            )
         if ion is None or hop is None:
             raise click.UsageError(
                 f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
@@ -142,8 +161,14 @@ def _builder(
         if extra_vacancies:
             inputs['hop']['extra_vacancies'] = extra_vacancies
     elif initial is not None and final is not None:
-        if ion is not None or hop is not None:
-            raise click.UsageError('leave out --ion and --hop: two endpoints say themselves what moves')
+        if ion is not None or hop is not None or max_length is not None or extra_vacancies:
+            raise click.UsageError(
+                'leave out --ion, --hop, --max-length and --extra-vacancies: two endpoints say themselves what moves'
+            )
+        inputs['alignment'] = {
+            **({} if lattice_policy is None else {'lattice_policy': lattice_policy}),
+            **({'keep_images': True} if as_written else {}),
+        } or None
         first, kinds = node_from_structure(read_structure(initial))
         last, _ = node_from_structure(read_structure(final))
         inputs.update(initial=first, final=last, kinds=kinds, mechanism=mechanism)
@@ -211,15 +236,17 @@ def _run(builder: ProcessBuilder) -> ProcessNode:
 def _report(node: ProcessNode, output_format: str) -> None:
     """Print the result of a process; end with exit code 1 where it failed."""
     from aiida_embarrier.cli.show import describe_band, echo_band
+    from aiida_embarrier.engines.base import why
 
     description = describe_band(node.outputs.band) if 'band' in node.outputs else None
     if output_format == 'json':
-        echo_json({'pk': node.pk, 'uuid': node.uuid, 'exit_status': node.exit_status, 'band': description})
+        result = {'pk': node.pk, 'uuid': node.uuid, 'exit_status': node.exit_status, 'exit_message': node.exit_message}
+        echo_json({**result, 'band': description})
     elif description is not None:
         echo_band(description)
     if not node.is_finished_ok:
         raise click.ClickException(
-            f'process {node.pk} failed [{node.exit_status}]: {node.exit_message}\n'
+            f'process {node.pk} failed [{node.exit_status}]: {why(node)}\n'
             f'`verdi process report {node.pk}` tells how far it came'
         )
     if output_format == 'text':

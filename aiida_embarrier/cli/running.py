@@ -106,7 +106,7 @@ def _bar() -> Iterator[tqdm | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with tqdm(total=100, bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar:
+    with tqdm(total=100, desc='starting', bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar:
         yield bar
 
 

@@ -16,6 +16,13 @@ __all__ = ('command', 'describe_band', 'echo_band')
 
 BARRIERS = ('forward', 'reverse', 'rate_limiting', 'span')
 
+IMAGES = (
+    Column('image', 'image', 'd'),
+    Column('coordinate (Å)', 'coordinate', '.2f'),
+    Column('energy (eV)', 'energy', '.3f'),
+    Column('', 'note'),
+)
+
 TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
 
 
@@ -48,7 +55,7 @@ def describe_band(node: BandData) -> dict[str, Any]:
         'energies': band.energies,
     }
     if np.all(np.isfinite(band.energies)):
-        description['definitions'] = barriers(band.energies).definitions
+        description['barriers'] = barriers(band.energies, band.info.equivalent_endpoints).to_dict()
     process, summary = origin_of(node)
     description['process'] = process
     description['summary'] = summary
@@ -72,6 +79,9 @@ def echo_band(description: dict[str, Any]) -> None:
         'formula': description['formula'],
         'ion': f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
         'energies by': description['potential'] or description['functional'] or description['engine'],
+        'host': None
+        if description['host'] is None
+        else f'{description["host"]}, relaxed: {description["host_treatment"]}',
         'hop': None if description['hop_length'] is None else f'{description["hop_length"]:.2f} Å',
         'images': f'{description["n_images"]} of {description["n_atoms"]} atoms',
         'converged': description['converged'],
@@ -82,20 +92,33 @@ def echo_band(description: dict[str, Any]) -> None:
     if description['process'] is not None:
         heading['process'] = description['process']
     echo_pairs(heading)
-    if 'definitions' not in description:
+    if 'barriers' not in description:
         click.echo('\nThis is a starting band: it has no energies yet.')
         return
     click.echo()
     rows = [
         {
             'name': name.replace('_', ' '),
-            'value': description[f'barrier_{name}'],
-            'definition': description['definitions'][name],
+            'value': description['barriers'][name],
+            'definition': description['barriers']['definitions'][name],
         }
         for name in BARRIERS
     ]
-    echo_table(
-        rows, (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
-    )
+    echo_table(rows, TABLE)
+    click.echo()
+    echo_table(_images(description), IMAGES)
     for warning in (description['summary'] or {}).get('warnings', []):
         click.echo(f'\nwarning: {warning}')
+
+
+def _images(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per image: where it is, its energy relative to the first, and what it is."""
+    found = description['barriers']
+    notes = {found['saddle']: 'saddle', **{minimum['image']: 'minimum' for minimum in found['minima']}}
+    first = description['energies'][0]
+    return [
+        {'image': image, 'coordinate': coordinate, 'energy': energy - first, 'note': notes.get(image, '')}
+        for image, (coordinate, energy) in enumerate(
+            zip(description['reaction_coordinate'], description['energies'], strict=True)
+        )
+    ]

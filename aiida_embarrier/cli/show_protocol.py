@@ -26,7 +26,7 @@ def command(
     """Print the inputs of a protocol, with overrides applied, as YAML that --config takes. Needs no AiiDA profile."""
     import yaml
 
-    from aiida_embarrier.workflows.barrier import barrier_protocol
+    from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
     resolved = barrier_protocol(engine, protocol, collect_overrides(config, settings))
     if output_format == 'json':

@@ -48,6 +48,7 @@ class BandData(ArrayData):
         converged: bool | None = attribute('Whether the band met its convergence criteria')
         residual_force: float | None = attribute('Largest force by the definition of convergence in eV/Å')
         host_treatment: str | None = attribute('What of the host was relaxed: none, positions or cell')
+        equivalent_endpoints: bool | None = attribute('Whether symmetry of the host maps one endpoint to the other')
         barrier_forward: float | None = attribute('Highest energy minus that of the first image in eV')
         barrier_reverse: float | None = attribute('Highest energy minus that of the last image in eV')
         barrier_rate_limiting: float | None = attribute('Largest rise along the path in eV')
@@ -65,7 +66,7 @@ class BandData(ArrayData):
                 self.set_array(name, np.array(array))
         heights: dict[str, float | None] = dict.fromkeys(('forward', 'reverse', 'rate_limiting', 'span'))
         if np.all(np.isfinite(band.energies)):
-            found = barriers(band.energies)
+            found = barriers(band.energies, band.info.equivalent_endpoints)
             heights = {name: getattr(found, name) for name in heights}
         attributes = {
             'kinds': [asdict(kind) for kind in band.kinds],

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine')
+    from aiida.orm import ProcessNode
+
+__all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'why')
 
 ENTRY_POINT_GROUP = 'aiida_embarrier.engines'
 
@@ -71,3 +73,11 @@ def get_engine(name: str) -> Engine:
         if entry.name == name:
             return entry.load()
     raise ValueError(f'unknown engine {name!r}{closest(name, available_engines())}')
+
+
+def why(node: ProcessNode) -> str:
+    """Return why a process ended: its exit message, or its state and where to read more."""
+    if node.exit_message:
+        return str(node.exit_message)
+    state = node.process_state.value if node.process_state else 'of unknown state'
+    return f'process {node.pk} is {state}: `verdi process report {node.pk}` tells more'

@@ -68,7 +68,7 @@ def energy_path(
     if labels is not None and len(labels) != len(bands):
         raise ValueError(f'{len(bands)} band(s) need as many labels, got {len(labels)}')
     curves = [
-        _Curve(band, barriers(band.energies), EnergyProfile.from_band(band), label)
+        _Curve(band, barriers(band.energies, band.info.equivalent_endpoints), EnergyProfile.from_band(band), label)
         for band, label in zip(bands, labels or _labels(bands), strict=True)
     ]
     figure = new_figure(width, 0.72 * width if len(curves) > 1 else 0.8 * width)

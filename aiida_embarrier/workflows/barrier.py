@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import ToContext, WorkChain, if_
 from aiida.orm import Bool, Dict, Float, Int, List, Str, StructureData
 from aiida.plugins import WorkflowFactory
 
-from aiida_embarrier.calculations.paths import align, create_endpoints, interpolate, resolve_hop, summarise
+from aiida_embarrier.calculations.paths import align, create_endpoints, interpolate, summarise
 from aiida_embarrier.data.band import BandData
-from aiida_embarrier.engines.base import get_engine
-from aiida_embarrier.engines.protocols import resolve_protocol
+from aiida_embarrier.engines.base import get_engine, why
+from aiida_embarrier.workflows.barrier_inputs import (
+    MECHANISMS,
+    PROTOCOL_CHECKS,
+    barrier_protocol,
+    check_alignment,
+    check_distance,
+    check_engine,
+    check_n_images,
+    check_supercell,
+    check_waypoints,
+    one_of,
+    port_validator,
+    validate_inputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,123 +33,7 @@ if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import AbstractCode
 
-__all__ = ('HOST_TREATMENTS', 'MigrationBarrierWorkChain', 'barrier_protocol')
-
-PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
-HOST_TREATMENTS = ('none', 'positions', 'cell')
-INTERPOLATIONS = ('idpp', 'linear')
-MECHANISMS = ('vacancy', 'interstitial', 'any')
-
-
-def barrier_protocol(
-    engine: str = 'potential', protocol: str | None = None, overrides: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return everything that a launch with this protocol would use; needs no profile and no code.
-
-    :param overrides: nested mapping; the inputs of the engine stand under the key `engine`.
-    :return: the inputs of the work chain, and under `engine` those of the engine.
-    :raises ValueError: for unknown engines, protocols and keys, naming the closest known one.
-    """
-    changes = dict(overrides or {})
-    of_engine = changes.pop('engine', {})
-    resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
-    resolved['engine'] = resolve_protocol(get_engine(engine).protocol, protocol, of_engine)
-    return resolved
-
-
-def choice_validator(choices: tuple[str, ...]) -> Any:
-    """Return a validator of an input that is one of a few words."""
-
-    def validate(node: Str | None, _: Any) -> str | None:
-        if node is not None and node.value not in choices:
-            return f'{node.value!r} is not one of {", ".join(choices)}'
-        return None
-
-    return validate
-
-
-def validate_n_images(node: Int | None, _: Any) -> str | None:
-    """Check that there is an image between the endpoints."""
-    if node is not None and node.value < 3:
-        return f'a band needs at least 3 images, the endpoints included; got {node.value}'
-    return None
-
-
-def validate_engine(node: Str | None, _: Any) -> str | None:
-    """Check that there is such an engine."""
-    if node is None:
-        return None
-    try:
-        get_engine(node.value)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def validate_inputs(inputs: Any, _: Any) -> str | None:
-    """Check what is to be computed, and the inputs of the engine against its own work chains."""
-    starts = {
-        'a crystal and a hop': 'structure' in inputs or 'hop' in inputs,
-        'two endpoints': 'initial' in inputs or 'final' in inputs,
-        'a band': 'band' in inputs,
-    }
-    given = [name for name, present in starts.items() if present]
-    if len(given) != 1:
-        return (
-            'give a crystal and a hop (`structure`, `hop`), or two endpoints (`initial`, `final`), or a `band`; '
-            f'got {" and ".join(given) or "none of them"}'
-        )
-    missing = [
-        name
-        for pair in (('structure', 'hop'), ('initial', 'final'))
-        for name in pair
-        if any(other in inputs for other in pair) and name not in inputs
-    ]
-    if missing:
-        return f'the input `{missing[0]}` is missing'
-    if 'structure' in inputs:
-        try:
-            resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
-        except ValueError as error:
-            return str(error)
-    return validate_engine_inputs(inputs)
-
-
-def validate_engine_inputs(inputs: Any) -> str | None:
-    """Check the inputs of the engine against the specifications of its work chains."""
-    engine = get_engine(inputs['engine'].value)
-    given = inputs.get('engine_inputs', {})
-    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'band'}}
-    for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
-        if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
-            continue
-        if kind not in given:
-            return f'the namespace `engine_inputs.{kind}` is missing: fill it with `get_builder_from_protocol`'
-        ports = WorkflowFactory(entry_point).spec().inputs
-        # `pre_process` inside a validator would change the inputs that are validated: work on a copy.
-        values = copy.copy(dict(given[kind]))
-        unknown = set(values) - set(ports)
-        if unknown:
-            return f'engine_inputs.{kind}: the engine {engine.name!r} has no input {sorted(unknown)[0]!r}'
-        for name, port in ports.items():
-            if name in filled_in[kind] or name == 'metadata':
-                continue
-            if name not in values:
-                if port.required and not port.has_default():
-                    return f'engine_inputs.{kind}: the input `{name}` is missing'
-                continue
-            error = port.validate(values[name])
-            if error is not None:
-                return f'engine_inputs.{kind}.{name}: {error.message}'
-    return None
-
-
-def needs_relaxation(inputs: Any) -> bool:
-    """Return whether these inputs make the work chain relax anything."""
-    if 'band' in inputs:
-        return False
-    host = 'structure' in inputs and inputs['relax_host'].value != 'none'
-    return bool(host or inputs['relax_endpoints'].value)
+__all__ = ('MigrationBarrierWorkChain',)
 
 
 class MigrationBarrierWorkChain(WorkChain):
@@ -171,14 +66,14 @@ class MigrationBarrierWorkChain(WorkChain):
             'mechanism',
             valid_type=Str,
             default=lambda: Str('vacancy'),
-            validator=choice_validator(MECHANISMS),
+            validator=port_validator(one_of(*MECHANISMS)),
             help='For two given endpoints: how many ions may move. A hop says itself.',
         )
         spec.input(
             'relax_host',
             valid_type=Str,
             default=lambda: Str('cell'),
-            validator=choice_validator(HOST_TREATMENTS),
+            validator=port_validator(PROTOCOL_CHECKS['relax_host']),
             help='What of the crystal is relaxed before hops are made: none, positions or cell.',
         )
         spec.input('relax_endpoints', valid_type=Bool, default=lambda: Bool(True), help='Relax the endpoints.')
@@ -186,29 +81,50 @@ class MigrationBarrierWorkChain(WorkChain):
             'n_images',
             valid_type=Int,
             default=lambda: Int(7),
-            validator=validate_n_images,
+            validator=port_validator(check_n_images),
             help='Number of images, the endpoints included.',
         )
         spec.input(
             'interpolation',
             valid_type=Str,
             default=lambda: Str('idpp'),
-            validator=choice_validator(INTERPOLATIONS),
+            validator=port_validator(PROTOCOL_CHECKS['interpolation']),
             help='idpp or linear.',
         )
-        spec.input('waypoints', valid_type=List, required=False, help='Positions in Å which the ion passes on its way.')
+        spec.input(
+            'waypoints',
+            valid_type=List,
+            required=False,
+            validator=port_validator(check_waypoints),
+            help='Positions in Å which the ion passes on its way.',
+        )
+        spec.input(
+            'alignment',
+            valid_type=Dict,
+            required=False,
+            validator=port_validator(check_alignment),
+            help='For two given endpoints: `ion`, `lattice_policy`, `threshold`, `keep_images`, see '
+            '`aiida_embarrier.bands.alignment.align_endpoints`.',
+        )
         spec.input(
             'min_image_distance',
             valid_type=Float,
             default=lambda: Float(8.0),
+            validator=port_validator(check_distance),
             help='Smallest distance between periodic images of the migrating ion in Å.',
         )
-        spec.input('supercell', valid_type=List, required=False, help='Supercell, instead of `min_image_distance`.')
+        spec.input(
+            'supercell',
+            valid_type=List,
+            required=False,
+            validator=port_validator(check_supercell),
+            help='Supercell, three numbers or a matrix, instead of the smallest that keeps `min_image_distance`.',
+        )
         spec.input(
             'engine',
             valid_type=Str,
             default=lambda: Str('potential'),
-            validator=validate_engine,
+            validator=port_validator(check_engine),
             help='Name of the engine.',
         )
         spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
@@ -255,6 +171,7 @@ class MigrationBarrierWorkChain(WorkChain):
         kinds: Dict | None = None,
         mechanism: str | None = None,
         waypoints: list[list[float]] | None = None,
+        alignment: Mapping[str, Any] | None = None,
         engine: str = 'potential',
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -266,6 +183,8 @@ class MigrationBarrierWorkChain(WorkChain):
         :param protocol: `fast`, `balanced` (default) or `stringent`.
         :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
             `aiida-embarrier show-protocol` prints all keys.
+        :param waypoints: positions in Å which the ion passes on its way.
+        :param alignment: how two given endpoints are aligned: `ion`, `lattice_policy`, `threshold`, `keep_images`.
         :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
         :raises ValueError: for unknown engines, protocols and keys.
         """
@@ -281,6 +200,8 @@ class MigrationBarrierWorkChain(WorkChain):
             builder.mechanism = Str(mechanism)
         if waypoints is not None:
             builder.waypoints = List(waypoints)
+        if alignment is not None:
+            builder.alignment = Dict(dict(alignment))
         builder.engine = Str(engine)
         builder.relax_host = Str(resolved['relax_host'])
         builder.relax_endpoints = Bool(resolved['relax_endpoints'])
@@ -359,7 +280,8 @@ class MigrationBarrierWorkChain(WorkChain):
         """Take the relaxed host."""
         node = self.ctx.relax_host
         if not node.is_finished_ok:
-            return self.exit_codes.ERROR_HOST.format(message=node.exit_message or node.process_state)
+            self._out_last_good(node, 'host')
+            return self.exit_codes.ERROR_HOST.format(message=why(node))
         before, self.ctx.host = self.ctx.host, node.outputs.structures.host
         self.ctx.results['relax_host'] = node.outputs.results
         self.out('host', self.ctx.host)
@@ -392,6 +314,7 @@ class MigrationBarrierWorkChain(WorkChain):
                 {
                     'mechanism': self.inputs.mechanism.value,
                     'min_image_distance': self.inputs.min_image_distance.value,
+                    **(self.inputs.alignment.get_dict() if 'alignment' in self.inputs else {}),
                 }
             ),
             **self._kinds(),
@@ -414,6 +337,13 @@ class MigrationBarrierWorkChain(WorkChain):
         self.out('initial', self.ctx.initial)
         self.out('final', self.ctx.final)
 
+    def _out_last_good(self, node: Any, *labels: str) -> None:
+        """Attach what a relaxation that failed left."""
+        if 'structures' in node.outputs:
+            self.out_many(
+                {label: node.outputs.structures[label] for label in labels if label in node.outputs.structures}
+            )
+
     def relax_endpoints(self) -> Any:
         """Relax both endpoints at fixed cell."""
         structures = {'initial': self.ctx.initial, 'final': self.ctx.final}
@@ -425,7 +355,8 @@ class MigrationBarrierWorkChain(WorkChain):
         """Take the relaxed endpoints."""
         node = self.ctx.relax_endpoints
         if not node.is_finished_ok:
-            return self.exit_codes.ERROR_ENDPOINTS.format(message=node.exit_message or node.process_state)
+            self._out_last_good(node, 'initial', 'final')
+            return self.exit_codes.ERROR_ENDPOINTS.format(message=why(node))
         self.ctx.initial, self.ctx.final = (node.outputs.structures[label] for label in ('initial', 'final'))
         self.ctx.results['relax_endpoints'] = node.outputs.results
         self._out_endpoints()
@@ -475,7 +406,7 @@ class MigrationBarrierWorkChain(WorkChain):
     def inspect_neb(self) -> ExitCode | None:
         """Attach the band and its summary, also of a band that did not converge."""
         node = self.ctx.neb
-        message = node.exit_message or str(node.process_state)
+        message = why(node)
         if 'band' not in node.outputs:
             return self.exit_codes.ERROR_NEB.format(message=message)
         band = node.outputs.band

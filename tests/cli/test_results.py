@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from systems import computed_band, straight_band
 
 from aiida_embarrier.cli import main
-from aiida_embarrier.workflows.barrier import barrier_protocol
+from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
 
 @pytest.fixture

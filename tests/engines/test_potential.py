@@ -2,12 +2,14 @@
 
 import io
 
+import numpy as np
 import pytest
 from aiida.engine.utils import instantiate_process
 from aiida.manage import get_manager
-from aiida.orm import Dict, SinglefileData, Str
-from systems import EMT, aluminium, computed_band, straight_band
+from aiida.orm import Dict, Int, SinglefileData, Str
+from systems import EMT, aluminium, aluminium_vacancy_ends, computed_band, straight_band
 
+from aiida_embarrier.calculations.paths import interpolate
 from aiida_embarrier.calculations.worker import PotentialNebCalculation
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
@@ -18,30 +20,53 @@ from aiida_embarrier.engines.potential.relax import PotentialRelaxWorkChain
 CODES = PotentialNebCalculation.exit_codes
 
 
-@pytest.fixture
-def neb_chain(worker_code):
+#: A position beside the straight path of the hop, in Å.
+WAYPOINT = np.array([1.6, 1.2, 0.3])
+
+
+def neb_process(code, band, **inputs):
     """Return a NEB work chain that was set up and has run nothing."""
     process = instantiate_process(
         get_manager().get_runner(),
         PotentialNebWorkChain,
-        code=worker_code,
+        code=code,
         potential=Dict(EMT.model_dump(exclude_none=True)),
-        band=BandData(straight_band()),
+        band=band,
         parameters=Dict({'max_steps': 40}),
         options=Dict({'max_wallclock_seconds': 60}),
+        **inputs,
     )
     process.setup()
     return process
 
 
 @pytest.fixture
+def neb_chain(worker_code):
+    """Return a chain for a band from elsewhere."""
+    return neb_process(worker_code, BandData(straight_band()))
+
+
+@pytest.fixture
+def made_chain(worker_code):
+    """Return a chain for a band that this package interpolated, through a waypoint."""
+    initial, final = (node_from_structure(end)[0] for end in aluminium_vacancy_ends())
+    band = interpolate(
+        initial,
+        final,
+        Dict({'mobile': [0], 'mechanism': 'vacancy'}),
+        Dict({'n_images': 7, 'interpolation': 'idpp', 'waypoints': [WAYPOINT.tolist()]}),
+    )
+    return neb_process(worker_code, band)
+
+
+@pytest.fixture
 def job(make_calcjob_node):
     """Return a factory of NEB jobs that ended with an exit code."""
 
-    def make(exit_code, band=True, checkpoint=True):
-        outputs = {'results': Dict({'tasks': {}})}
+    def make(exit_code, band=True, checkpoint=True, energies=True, steps=40):
+        outputs = {'results': Dict({'tasks': {'band': {'n_steps': steps}}, 'n_evaluations': 10, 'wall_s': 2.0})}
         if band:
-            outputs['bands__band'] = BandData(computed_band())
+            outputs['bands__band'] = BandData(computed_band() if energies else straight_band())
         if checkpoint:
             outputs['checkpoint'] = SinglefileData(io.BytesIO(b'state'))
         code = CODES[exit_code]
@@ -79,31 +104,41 @@ def test_wall_time_continues_from_the_checkpoint(neb_chain, job):
 
 
 def test_not_converged_continues_with_as_many_steps_again(neb_chain, job):
-    for count in (2, 3):
-        node = job('ERROR_NOT_CONVERGED')
+    for done in (40, 55):
+        node = job('ERROR_NOT_CONVERGED', steps=done)
         assert inspect(neb_chain, node).status == 0
-        assert neb_chain.ctx.inputs.parameters['max_steps'] == 40 * count
+        assert neb_chain.ctx.inputs.parameters['max_steps'] == done + 40
         assert neb_chain.ctx.inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
 
 
-def test_divergence_gets_smaller_steps_then_another_band_then_gives_up(neb_chain, job):
-    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 0
-    assert neb_chain.ctx.inputs.parameters['max_step_length'] == pytest.approx(0.05)
-    assert 'checkpoint' not in neb_chain.ctx.inputs
-    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 0
-    replaced = neb_chain.ctx.inputs.bands['band']
+def test_divergence_gets_smaller_steps_then_another_band_then_gives_up(made_chain, job):
+    assert inspect(made_chain, job('ERROR_DIVERGED')).status == 0
+    assert made_chain.ctx.inputs.parameters['max_step_length'] == pytest.approx(0.05)
+    assert 'checkpoint' not in made_chain.ctx.inputs
+    assert inspect(made_chain, job('ERROR_DIVERGED')).status == 0
+    replaced = made_chain.ctx.inputs.bands['band']
     assert replaced.creator.process_label == 'reinterpolate'
-    exit_code = inspect(neb_chain, job('ERROR_DIVERGED'))
+    exit_code = inspect(made_chain, job('ERROR_DIVERGED'))
     assert exit_code.status == 502
     assert 'the reason' in exit_code.message
-    assert neb_chain.outputs['band'].base.attributes.get('barrier_forward') == pytest.approx(0.6)
+    assert made_chain.outputs['band'].base.attributes.get('barrier_forward') == pytest.approx(0.6)
+    assert 'checkpoint' not in made_chain.outputs
 
 
-def test_collapse_gets_another_band_once(neb_chain, job):
-    assert inspect(neb_chain, job('ERROR_IMAGES_COLLAPSED')).status == 0
-    assert neb_chain.ctx.inputs.bands['band'].creator.process_label == 'reinterpolate'
+def test_a_band_from_elsewhere_is_not_replaced(neb_chain, job):
+    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 0
+    assert inspect(neb_chain, job('ERROR_DIVERGED')).status == 502
     assert inspect(neb_chain, job('ERROR_IMAGES_COLLAPSED')).status == 503
-    assert 'band' in neb_chain.outputs
+
+
+def test_collapse_gets_another_band_once(made_chain, job):
+    assert inspect(made_chain, job('ERROR_IMAGES_COLLAPSED')).status == 0
+    replaced = made_chain.ctx.inputs.bands['band']
+    assert replaced.creator.inputs.parameters['interpolation'] == 'linear'
+    # the way that the user gave is kept
+    assert np.abs(replaced.band.positions[:, 0] - WAYPOINT).sum(axis=1).min() < 0.5
+    assert inspect(made_chain, job('ERROR_IMAGES_COLLAPSED')).status == 503
+    assert 'band' in made_chain.outputs
 
 
 @pytest.mark.parametrize('exit_code', ['ERROR_INVALID_INPUT', 'ERROR_WEIGHTS', 'ERROR_POTENTIAL'])
@@ -126,13 +161,38 @@ def test_last_good_band_survives_a_later_job_without_one(neb_chain, job):
     assert neb_chain.outputs['band'].uuid == good.outputs.bands.band.uuid
 
 
-def test_too_many_jobs(neb_chain, job):
-    nodes = [job('ERROR_NOT_CONVERGED') for _ in range(5)]
+def test_starting_band_handed_back_does_not_mask_a_good_one(neb_chain, job):
+    good, bad = job('ERROR_DIVERGED'), job('ERROR_POTENTIAL', energies=False)
+    assert inspect(neb_chain, good, bad).status == 310
+    assert neb_chain.outputs['band'].uuid == good.outputs.bands.band.uuid
+
+
+def test_too_many_extensions(neb_chain, job):
+    nodes = []
+    for _ in range(4):
+        nodes.append(job('ERROR_NOT_CONVERGED'))
+        assert inspect(neb_chain, *nodes).status == 0
+    nodes.append(job('ERROR_NOT_CONVERGED'))
     exit_code = inspect(neb_chain, *nodes)
     assert exit_code.status == 501
     assert 'after 5 jobs' in exit_code.message
     assert neb_chain.outputs['checkpoint'].uuid == nodes[-1].outputs.checkpoint.uuid
     assert 'band' in neb_chain.outputs
+    assert neb_chain.outputs['results']['n_evaluations'] == 50
+    assert neb_chain.outputs['results']['n_jobs'] == 5
+
+
+def test_last_job_allowed_keeps_its_own_exit_code(worker_code, job):
+    process = neb_process(worker_code, BandData(straight_band()), max_iterations=Int(2))
+    nodes = [job('ERROR_WALL_TIME'), job('ERROR_WEIGHTS', band=False, checkpoint=False)]
+    assert inspect(process, *nodes).status == 310
+
+
+def test_wall_time_of_the_last_job_allowed(worker_code, job):
+    process = neb_process(worker_code, BandData(straight_band()), max_iterations=Int(1))
+    exit_code = inspect(process, job('ERROR_WALL_TIME'))
+    assert exit_code.status == 501
+    assert 'checkpoint' in process.outputs
 
 
 def test_success(neb_chain, job, make_calcjob_node):
@@ -187,6 +247,21 @@ def test_bands_that_a_potential_cannot_describe(change, message):
 def test_settings_are_checked_at_launch(settings, message):
     port = PotentialNebWorkChain.spec().inputs['settings']
     assert message in port.validate(Dict(settings)).message
+
+
+@pytest.mark.usefixtures('aiida_profile')
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'max_wallclock_second': 60}, "unknown option 'max_wallclock_second' of a job: did you mean"),
+        ({'acount': 'x'}, "did you mean 'account'"),
+        ({'max_wallclock_seconds': 'an hour'}, 'max_wallclock_seconds'),
+    ],
+)
+def test_options_are_checked_at_launch(options, message):
+    port = PotentialNebWorkChain.spec().inputs['options']
+    assert message in port.validate(Dict(options)).message
+    assert port.validate(Dict({'max_wallclock_seconds': 60, 'queue_name': 'x'})) is None
 
 
 def test_engine_names_work_chains_that_exist():

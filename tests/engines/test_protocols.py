@@ -6,7 +6,7 @@ from aiida_embarrier.engines.base import available_engines, get_engine
 from aiida_embarrier.engines.protocols import resolve_protocol
 from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.jobs.schemas import NebTask, RelaxTask
-from aiida_embarrier.workflows.barrier import barrier_protocol
+from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
 
 def test_default_is_balanced():

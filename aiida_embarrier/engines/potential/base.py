@@ -6,10 +6,18 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler, while_
 from aiida.orm import AbstractCode, Dict, SinglefileData
 
-from aiida_embarrier.calculations.worker import WorkerCalculation, validate_potential, validate_settings
+from aiida_embarrier.calculations.results import add_up
+from aiida_embarrier.calculations.worker import (
+    PotentialRelaxCalculation,
+    WorkerCalculation,
+    validate_potential,
+    validate_settings,
+)
+from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.protocols import closest
 
 if TYPE_CHECKING:
     from aiida.engine import ExitCode
@@ -17,6 +25,27 @@ if TYPE_CHECKING:
     from aiida.orm import CalcJobNode
 
 __all__ = ('PotentialRestartWorkChain',)
+
+#: How often a task that reached its step limit gets as many steps again.
+MAX_EXTENSIONS = 4
+
+#: Jobs that end like this leave a checkpoint from which another job goes on.
+CONTINUABLE = tuple(
+    WorkerCalculation.exit_codes[name].status
+    for name in ('ERROR_WALL_TIME', 'ERROR_NOT_CONVERGED', 'ERROR_WORKER', 'ERROR_RESULTS_UNREADABLE')
+)
+
+
+def validate_options(node: Dict | None, _: Any) -> str | None:
+    """Check the options of jobs against those that AiiDA knows."""
+    if node is None:
+        return None
+    port = PotentialRelaxCalculation.spec().inputs['metadata']['options']
+    unknown = [name for name in node.get_dict() if name not in port]
+    if unknown:
+        return f'unknown option {unknown[0]!r} of a job{closest(unknown[0], port)}'
+    error = port.validate({'resources': port['resources'].default(), **node.get_dict()})
+    return None if error is None else f'options of a job: {error.message}'
 
 
 class PotentialRestartWorkChain(BaseRestartWorkChain):
@@ -36,12 +65,13 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
             'options',
             valid_type=Dict,
             required=False,
+            validator=validate_options,
             help='Options of the jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...',
         )
         spec.input('checkpoint', valid_type=SinglefileData, required=False, help='Checkpoint to continue from.')
         spec.outline(
             cls.setup,
-            cls.while_outline(),
+            while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
         )
         spec.output('results', valid_type=Dict, required=False, help='Status, steps and energies of each task.')
@@ -52,21 +82,14 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         spec.exit_code(
             501,
             'ERROR_NOT_CONVERGED',
-            message='Not converged after {iterations} jobs. The last good result is an output, and the output '
-            '`checkpoint` continues from there: {message}',
+            message='Not converged after {iterations} jobs. The last good result is an output; so is, where another '
+            'chain can go on from there, its input `checkpoint`: {message}',
         )
         spec.exit_code(
             502,
             'ERROR_DIVERGED',
             message='The optimisation diverged again with smaller steps. The last good result is an output: {message}',
         )
-
-    @classmethod
-    def while_outline(cls) -> Any:
-        """Return the loop of the outline."""
-        from aiida.engine import while_
-
-        return while_(cls.should_run_process)(cls.run_process, cls.inspect_process)
 
     def setup(self) -> None:
         """Collect the inputs of the first job."""
@@ -78,6 +101,8 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         inputs.parameters = self.inputs.parameters if 'parameters' in self.inputs else Dict({})
         self.ctx.inputs = inputs
         self.ctx.n_divergences = 0
+        self.ctx.n_extensions = 0
+        self.ctx.verdict = None
 
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""
@@ -86,9 +111,10 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
             return exit_code
         self._attach()
         if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
-            node = self.ctx.children[-1]
-            return self.exit_codes.ERROR_NOT_CONVERGED.format(
-                iterations=self.ctx.iteration, message=node.exit_message or node.process_state
+            # Where this was the last job allowed, AiiDA does not look at what the handler found.
+            message = why(self.ctx.children[-1])
+            return self.ctx.verdict or self.exit_codes.ERROR_NOT_CONVERGED.format(
+                iterations=self.ctx.iteration, message=message
             )
         return exit_code
 
@@ -104,20 +130,39 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
             WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
-        """Attach the outputs of the last job that gave any."""
-        for node in reversed(self.ctx.children):
-            if self._has_result(node):
-                self.out_many(self._outputs_of(node))
-                break
+        """Attach the last good result, what all jobs took together, and the checkpoint if it continues the inputs."""
+        candidates = [node for node in reversed(self.ctx.children) if self._has_result(node)]
+        good = [node for node in candidates if self._is_good(node)]
+        for node in (good or candidates)[:1]:
+            self.out_many(self._outputs_of(node))
+        reports = [node.outputs.results for node in self.ctx.children if 'results' in node.outputs]
+        if len(reports) == 1:
+            self.out('results', reports[0])
+        elif reports:
+            self.out('results', add_up(**{f'job_{number}': report for number, report in enumerate(reports, start=1)}))
         last = self.ctx.children[-1]
-        if not last.is_finished_ok and 'checkpoint' in last.outputs:
+        if last.exit_status in CONTINUABLE and 'checkpoint' in last.outputs and self._started_from_inputs():
             self.out('checkpoint', last.outputs.checkpoint)
 
-    def _has_result(self, node: CalcJobNode) -> bool:
-        return 'results' in node.outputs
+    def _started_from_inputs(self) -> bool:
+        """Return whether the last job worked on what the chain was given, so that its checkpoint fits the inputs."""
+        return True
 
+    @abstractmethod
+    def _has_result(self, node: CalcJobNode) -> bool:
+        """Return whether a job gave what the chain is for."""
+
+    def _is_good(self, node: CalcJobNode) -> bool:  # noqa: ARG002  (bands look at the node)
+        """Return whether that result is one that was computed, not the input handed back."""
+        return True
+
+    @abstractmethod
     def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        return {'results': node.outputs.results} if 'results' in node.outputs else {}
+        """Return the outputs of a job under the names of the chain."""
+
+    def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
+        self.ctx.verdict = exit_code
+        return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
     def _update_parameters(self, **changes: Any) -> None:
         """Change parameters of the next job, in a new node."""
@@ -137,11 +182,16 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     @process_handler(priority=500, exit_codes=[WorkerCalculation.exit_codes.ERROR_NOT_CONVERGED])
     def handle_not_converged(self, node: CalcJobNode) -> ProcessHandlerReport:
         """Continue a job that reached its step limit from its checkpoint, with as many steps again."""
+        self.ctx.n_extensions += 1
+        if self.ctx.n_extensions > MAX_EXTENSIONS:
+            return self._give_up(
+                self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=why(node))
+            )
         self._continue(node)
-        steps = self._default_parameters() | self.ctx.inputs.parameters.get_dict()
-        first = self._default_parameters() | (self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {})
-        self._update_parameters(max_steps=steps['max_steps'] + first['max_steps'])
-        self.report(f'job {node.pk} did not converge: {node.exit_message} Continuing from its checkpoint')
+        given = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
+        done = max((task['n_steps'] for task in node.outputs.results['tasks'].values()), default=0)
+        self._update_parameters(max_steps=done + (self._default_parameters() | given)['max_steps'])
+        self.report(f'job {node.pk} did not converge: {why(node)} Continuing from its checkpoint')
         return ProcessHandlerReport(do_break=True)
 
     @process_handler(priority=400, exit_codes=[WorkerCalculation.exit_codes.ERROR_DIVERGED])
@@ -151,9 +201,8 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         self.ctx.inputs.pop('checkpoint', None)
         remedy = self._remedy_of_divergence()
         if remedy is None:
-            exit_code = self.exit_codes.ERROR_DIVERGED.format(message=node.exit_message)
-            return ProcessHandlerReport(do_break=True, exit_code=exit_code)
-        self.report(f'job {node.pk} diverged: {node.exit_message} Starting again with {remedy}')
+            return self._give_up(self.exit_codes.ERROR_DIVERGED.format(message=why(node)))
+        self.report(f'job {node.pk} diverged: {why(node)} Starting again with {remedy}')
         return ProcessHandlerReport(do_break=True)
 
     @process_handler(
@@ -166,8 +215,7 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     )
     def handle_unrecoverable(self, node: CalcJobNode) -> ProcessHandlerReport:
         """Give up where a restart would fail the same way, and say why."""
-        exit_code = self.exit_codes.ERROR_UNRECOVERABLE.format(message=node.exit_message)
-        return ProcessHandlerReport(do_break=True, exit_code=exit_code)
+        return self._give_up(self.exit_codes.ERROR_UNRECOVERABLE.format(message=why(node)))
 
     @process_handler(
         priority=200,
@@ -181,10 +229,9 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         """Try a job that failed for a reason of the machine once more; what fails twice in a row is not handled."""
         previous = self.ctx.children[-2] if len(self.ctx.children) > 1 else None
         if previous is not None and previous.exit_status == node.exit_status:
-            exit_code = self.exit_codes.ERROR_UNRECOVERABLE.format(message=node.exit_message)
-            return ProcessHandlerReport(do_break=True, exit_code=exit_code)
+            return self._give_up(self.exit_codes.ERROR_UNRECOVERABLE.format(message=why(node)))
         self._continue(node)
-        self.report(f'job {node.pk} failed: {node.exit_message} Trying once more')
+        self.report(f'job {node.pk} failed: {why(node)} Trying once more')
         return ProcessHandlerReport(do_break=True)
 
     @abstractmethod

@@ -10,6 +10,7 @@ from aiida.orm import Dict
 from aiida_embarrier.calculations.paths import reinterpolate
 from aiida_embarrier.calculations.worker import PotentialNebCalculation, validate_bands, validate_neb_parameters
 from aiida_embarrier.data.band import BandData
+from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.potential.base import PotentialRestartWorkChain
 from aiida_embarrier.engines.potential.relax import defaults_of
 from aiida_embarrier.jobs.schemas import NebTask
@@ -65,30 +66,42 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
     def handle_collapsed(self, node: CalcJobNode) -> ProcessHandlerReport:
         """Start again from another interpolation once images fell onto each other."""
         self.ctx.inputs.pop('checkpoint', None)
-        if self.ctx.reinterpolated:
-            exit_code = self.exit_codes.ERROR_IMAGES_COLLAPSED.format(message=node.exit_message)
-            return ProcessHandlerReport(do_break=True, exit_code=exit_code)
-        self.report(f'job {node.pk}: {node.exit_message} Starting again from {self._reinterpolate()}')
+        remedy = self._reinterpolate()
+        if remedy is None:
+            return self._give_up(self.exit_codes.ERROR_IMAGES_COLLAPSED.format(message=why(node)))
+        self.report(f'job {node.pk}: {why(node)} Starting again from {remedy}')
         return ProcessHandlerReport(do_break=True)
 
     def _remedy_of_divergence(self) -> str | None:
-        remedy = super()._remedy_of_divergence()
-        if remedy is not None or self.ctx.reinterpolated:
-            return remedy
-        return self._reinterpolate()
+        return super()._remedy_of_divergence() or self._reinterpolate()
 
-    def _reinterpolate(self) -> str:
-        """Take another starting band between the same endpoints."""
+    def _reinterpolate(self) -> str | None:
+        """Take another starting band: the same path by the other interpolation.
+
+        Only once, and only where this package made the starting band: what somebody else put into a band would be lost.
+        """
+        maker = self.inputs.band.creator
+        if self.ctx.reinterpolated or maker is None or maker.process_label != 'interpolate':
+            return None
         self.ctx.reinterpolated = True
-        band = reinterpolate(self.inputs.band)
+        given = maker.inputs.parameters.get_dict()
+        other = 'linear' if given['interpolation'] == 'idpp' else 'idpp'
+        band = reinterpolate(self.inputs.band, Dict({**given, 'interpolation': other}))
         self.ctx.inputs.bands = {LABEL: band}
-        return f'another interpolation between the endpoints, band {band.pk}'
+        return f'band {band.pk}, the {other} interpolation'
 
     def _has_result(self, node: CalcJobNode) -> bool:
         return 'bands' in node.outputs
 
     def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        return {**super()._outputs_of(node), 'band': node.outputs.bands[LABEL]}
+        return {'band': node.outputs.bands[LABEL]}
+
+    def _is_good(self, node: CalcJobNode) -> bool:
+        # A job that fails at its first evaluation hands back the starting band, without energies.
+        return node.outputs.bands[LABEL].base.attributes.get('barrier_forward') is not None
+
+    def _started_from_inputs(self) -> bool:
+        return not self.ctx.reinterpolated
 
     def _default_parameters(self) -> dict[str, Any]:
         return defaults_of(NebTask)

@@ -66,9 +66,8 @@ class PotentialRelaxWorkChain(PotentialRestartWorkChain):
         return 'structures' in node.outputs
 
     def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        outputs = super()._outputs_of(node)
         structures = node.outputs.structures
-        return {**outputs, 'structures': {label: structures[label] for label in structures}}
+        return {'structures': {label: structures[label] for label in structures}}
 
     def _default_parameters(self) -> dict[str, Any]:
         return defaults_of(RelaxTask)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from aiida.common.exceptions import NotExistent
 from aiida.orm import Computer, InstalledCode, User, load_code, load_computer
@@ -29,7 +28,9 @@ def setup_computer(
     scheduler: str = 'core.direct',
     work_dir: str | None = None,
 ) -> tuple[Computer, bool]:
-    """Return the computer with this label, made and configured if it does not exist, and whether it was made.
+    """Return the computer with this label, made if it does not exist, and whether it was made.
+
+    The connection is configured for this machine only; `verdi computer configure` does it for others.
 
     :param hostname: the label if None.
     :param transport: `core.local`, `core.ssh_async`, ...
@@ -50,9 +51,8 @@ def setup_computer(
     )
     computer.set_default_mpiprocs_per_machine(1)  # the worker is one process, which starts its own
     computer.store()
-    options: dict[str, Any] = {'safe_interval': 0.0} if transport == 'core.local' else {}
-    computer.configure(user=User.collection.get_default(), **options)
-    if transport == 'core.local':
+    if transport == 'core.local':  # a connection to another machine is for the user to configure
+        computer.configure(user=User.collection.get_default(), safe_interval=0.0)
         computer.set_minimum_job_poll_interval(1.0)
     return computer, True
 
@@ -65,12 +65,21 @@ def setup_code(
     :param executable: absolute path of `embarrier-worker` on that computer; None for the one of this environment, where
         the computer is this machine.
     :param prepend_text: lines for the job script before the worker starts, for instance `module load`.
-    :raises ValueError: where the executable is not known.
+    :raises ValueError: where the executable is not known, and where the code exists and is another.
     """
+    name = f'{label}@{computer.label}'
     try:
-        return load_code(f'{label}@{computer.label}'), False
+        code = load_code(name)
     except NotExistent:
         pass
+    else:
+        differs = executable is not None and str(code.filepath_executable) != executable
+        if differs or (prepend_text and code.prepend_text != prepend_text):
+            raise ValueError(
+                f'the code {name} exists with the executable {code.filepath_executable} and cannot be changed: '
+                'choose another label (--label), or remove it with `verdi code delete` if nothing used it'
+            )
+        return code, False
     if executable is None and computer.transport_type == 'core.local':
         executable = find_worker()
     if executable is None:
@@ -78,7 +87,7 @@ def setup_code(
             f'where is {CODE_LABEL} on {computer.label}? Install aiida-embarrier there and give the absolute path of '
             'the executable'
         )
-    code = InstalledCode(
+    made = InstalledCode(
         label=label,
         computer=computer,
         filepath_executable=executable,
@@ -87,4 +96,4 @@ def setup_code(
         use_double_quotes=False,
         with_mpi=False,
     )
-    return code.store(), True
+    return made.store(), True

@@ -1,0 +1,205 @@
+"""What the barrier work chain accepts: protocols with their values, and checks of its inputs before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiida.orm import Dict, List
+from aiida.plugins import WorkflowFactory
+
+from aiida_embarrier.bands.interpolation import check_clearance
+from aiida_embarrier.calculations.paths import resolve_hop
+from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.engines.protocols import closest, resolve_protocol
+
+__all__ = ('barrier_protocol', 'port_validator', 'validate_inputs')
+
+PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
+HOST_TREATMENTS = ('none', 'positions', 'cell')
+INTERPOLATIONS = ('idpp', 'linear')
+MECHANISMS = ('vacancy', 'interstitial', 'any')
+ALIGNMENT = ('ion', 'lattice_policy', 'threshold', 'keep_images')
+
+#: A check of a value: what is wrong with it, or None.
+Check = Callable[[Any], str | None]
+
+
+def barrier_protocol(
+    engine: str = 'potential', protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return everything that a launch with this protocol would use; needs no profile and no code.
+
+    :param overrides: nested mapping; the inputs of the engine stand under the key `engine`.
+    :return: the inputs of the work chain, and under `engine` those of the engine.
+    :raises ValueError: for unknown engines, protocols and keys, naming the closest known one.
+    """
+    changes = dict(overrides or {})
+    of_engine = changes.pop('engine', {})
+    if not isinstance(of_engine, Mapping):
+        raise ValueError(f'protocol key `engine` takes a mapping of inputs of the engine, got {of_engine!r}')
+    resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
+    for key, check in PROTOCOL_CHECKS.items():
+        message = check(resolved[key])
+        if message is not None:
+            raise ValueError(f'protocol key `{key}`: {message}')
+    resolved['engine'] = resolve_protocol(get_engine(engine).protocol, protocol, of_engine)
+    return resolved
+
+
+def one_of(*choices: str) -> Check:
+    """Return a check that a value is one of a few words."""
+    return lambda value: None if value in choices else f'{value!r} is not one of {", ".join(choices)}'
+
+
+def check_n_images(value: Any) -> str | None:
+    """Check that there is an image between the endpoints."""
+    if not isinstance(value, int) or value < 3:
+        return f'a band needs a whole number of at least 3 images, the endpoints included; got {value!r}'
+    return None
+
+
+def check_flag(value: Any) -> str | None:
+    """Check that a value is true or false."""
+    return None if isinstance(value, bool) else f'{value!r} is neither true nor false'
+
+
+def check_distance(value: Any) -> str | None:
+    """Check that a value is a length."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e3:
+        return f'{value!r} is no distance in Å'
+    return None
+
+
+def check_supercell(value: Any) -> str | None:
+    """Check that a value is a supercell, or None."""
+    from aiida_embarrier.structures.supercells import supercell_matrix
+
+    if value is None:
+        return None
+    try:
+        supercell_matrix(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def check_waypoints(value: Any) -> str | None:
+    """Check that a value is a list of positions."""
+    wrong = [
+        point
+        for point in value
+        if not isinstance(point, list | tuple)
+        or len(point) != 3
+        or not all(isinstance(number, int | float) for number in point)
+    ]
+    return f'{wrong[0]!r} is no position: give three numbers in Å for each' if wrong else None
+
+
+def check_alignment(value: Any) -> str | None:
+    """Check how endpoints are to be aligned."""
+    unknown = [key for key in value if key not in ALIGNMENT]
+    if unknown:
+        return f'unknown key {unknown[0]!r}{closest(unknown[0], ALIGNMENT)}'
+    return None
+
+
+def port_validator(check: Check) -> Any:
+    """Return the validator of an input port for a check of the value in its node."""
+
+    def validate(node: Any, _: Any) -> str | None:
+        if node is None:
+            return None
+        value = node.get_list() if isinstance(node, List) else node.get_dict() if isinstance(node, Dict) else node.value
+        return check(value)
+
+    return validate
+
+
+#: Checks of the values of a protocol; the ports of the work chain use them too.
+PROTOCOL_CHECKS: dict[str, Check] = {
+    'relax_host': one_of(*HOST_TREATMENTS),
+    'relax_endpoints': check_flag,
+    'n_images': check_n_images,
+    'interpolation': one_of(*INTERPOLATIONS),
+    'min_image_distance': check_distance,
+    'supercell': check_supercell,
+}
+
+
+def check_engine(value: Any) -> str | None:
+    """Check that there is such an engine."""
+    try:
+        get_engine(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def validate_inputs(inputs: Any, _: Any) -> str | None:
+    """Check what is to be computed, and the inputs of the engine against its own work chains."""
+    starts = {
+        'a crystal and a hop': 'structure' in inputs or 'hop' in inputs,
+        'two endpoints': 'initial' in inputs or 'final' in inputs,
+        'a band': 'band' in inputs,
+    }
+    given = [name for name, present in starts.items() if present]
+    if len(given) != 1:
+        return (
+            'give a crystal and a hop (`structure`, `hop`), or two endpoints (`initial`, `final`), or a `band`; '
+            f'got {" and ".join(given) or "none of them"}'
+        )
+    missing = [
+        name
+        for pair in (('structure', 'hop'), ('initial', 'final'))
+        for name in pair
+        if any(other in inputs for other in pair) and name not in inputs
+    ]
+    if missing:
+        return f'the input `{missing[0]}` is missing'
+    try:
+        if 'structure' in inputs:
+            resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
+        if 'band' in inputs and inputs['band'].base.attributes.get('mobile', None):
+            check_clearance(inputs['band'].band)
+    except ValueError as error:
+        return str(error)
+    return validate_engine_inputs(inputs)
+
+
+def validate_engine_inputs(inputs: Any) -> str | None:
+    """Check the inputs of the engine against the specifications of its work chains."""
+    engine = get_engine(inputs['engine'].value)
+    given = inputs.get('engine_inputs', {})
+    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'band'}}
+    for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
+        if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
+            continue
+        if kind not in given:
+            return f'the namespace `engine_inputs.{kind}` is missing: fill it with `get_builder_from_protocol`'
+        ports = WorkflowFactory(entry_point).spec().inputs
+        values = dict(given[kind])
+        offered = set(ports) - filled_in[kind] - {'metadata'}
+        for name in sorted(set(values) - offered):
+            if name in ports:
+                return f'engine_inputs.{kind}: `{name}` is filled in by the work chain, leave it out'
+            return f'engine_inputs.{kind}: the engine {engine.name!r} has no input {name!r}{closest(name, offered)}'
+        for name in sorted(offered):
+            port = ports[name]
+            if name not in values:
+                if port.required and not port.has_default():
+                    return f'engine_inputs.{kind}: the input `{name}` is missing'
+                continue
+            error = port.validate(values[name])
+            if error is not None:
+                return f'engine_inputs.{kind}.{name}: {error.message}'
+    return None
+
+
+def needs_relaxation(inputs: Any) -> bool:
+    """Return whether these inputs make the work chain relax anything."""
+    if 'band' in inputs:
+        return False
+    host = 'structure' in inputs and inputs['relax_host'].value != 'none'
+    return bool(host or inputs['relax_endpoints'].value)
