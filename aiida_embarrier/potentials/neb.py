@@ -111,8 +111,11 @@ class NudgedElasticBand(OptimisationTask):
                 'or another interpolation; the last good band is returned'
             )
         if not self._watch.rising:
-            self._good = self._current_band()
+            self._keep()
         return None
+
+    def _keep(self) -> None:
+        self._good = self._current_band()
 
     def _project(self) -> None:
         """Set driving and residual forces; begin to climb when it is time."""

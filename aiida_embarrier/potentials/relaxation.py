@@ -38,7 +38,6 @@ class Relaxation(OptimisationTask):
         self._atoms = atoms_of(task.structure)
         check_distances(self._atoms.positions, self._atoms.cell.array, task.structure.elements, 'the structure')
         self._start_optimiser(self._atoms.cell.array)
-        self._evaluated: Atoms | None = None
         self._evaluation: Evaluation | None = None
         self._good: Atoms | None = None
         self._good_numbers: dict[str, Any] = {'energy': None, 'max_force': None, 'max_stress': None}
@@ -61,23 +60,27 @@ class Relaxation(OptimisationTask):
 
     def _record(self, evaluations: list[Evaluation]) -> tuple[Status, str] | None:
         (evaluation,) = evaluations
-        self._evaluation, self._evaluated = evaluation, self._atoms.copy()
+        self._evaluation = evaluation
         self._energies.append(evaluation.energy)
-        max_force = float(np.linalg.norm(evaluation.forces, axis=1).max(initial=0.0))
-        problem = self._watch.update(evaluation.energy, max_force)
+        problem = self._watch.update(evaluation.energy, self._residuals()[0])
         if problem is not None:
             return Status.DIVERGED, (
                 f'the relaxation diverged at step {self.n_steps}: {problem}; look for atoms that are too close in the '
                 'starting structure, or take a smaller max_step_length; the last good structure is returned'
             )
         if not self._watch.rising:
-            self._good = self._evaluated
-            self._good_numbers = {
-                'energy': evaluation.energy,
-                'max_force': max_force,
-                'max_stress': float(np.abs(evaluation.stress).max()) if evaluation.stress is not None else None,
-            }
+            self._keep()
         return None
+
+    def _keep(self) -> None:
+        assert self._evaluation is not None
+        force, stress = self._residuals()
+        self._good = self._atoms.copy()
+        self._good_numbers = {
+            'energy': self._evaluation.energy,
+            'max_force': force,
+            'max_stress': stress if self.stress else None,
+        }
 
     def _residuals(self) -> tuple[float, float]:
         assert self._evaluation is not None

@@ -138,6 +138,7 @@ class OptimisationTask(ABC):
     def _go_on(self) -> None:
         converged = self._converged()
         if converged is not None:
+            self._keep()  # also where it lies far above the lowest energy: what is at rest there is the result
             self._end(Status.CONVERGED, converged)
         elif self.n_steps >= self.max_steps:
             self._end(Status.NOT_CONVERGED, self._shortfall())
@@ -194,6 +195,10 @@ class OptimisationTask(ABC):
     @abstractmethod
     def _record(self, evaluations: list[Evaluation]) -> tuple[Status, str] | None:
         """Keep the evaluations; return status and message where the task has to end."""
+
+    @abstractmethod
+    def _keep(self) -> None:
+        """Take what was evaluated last for the last good result."""
 
     @abstractmethod
     def _converged(self) -> str | None:

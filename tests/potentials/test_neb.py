@@ -12,6 +12,7 @@ from aiida_embarrier.bands.geometry import OVERLAP
 from aiida_embarrier.jobs.schemas import NebTask, Status
 from aiida_embarrier.potentials.checkpoint import read_checkpoint, write_checkpoint
 from aiida_embarrier.potentials.driver import run_tasks
+from aiida_embarrier.potentials.evaluator import Evaluation
 from aiida_embarrier.potentials.neb import NudgedElasticBand
 
 MINIMUM, SADDLE, OTHER_MINIMUM = (-0.558, 1.442), (-0.822, 0.624), (-0.050, 0.467)
@@ -90,9 +91,7 @@ def test_result_band(hops):
     band = hops('Au adatom').replace(host='Au', mechanism='vacancy', host_treatment='cell', functional='PBE')
     task, evaluator = run(band, emt())
     result = task.band
-    assert result.info.to_dict() == {
-        'mechanism': 'vacancy',
-        'host': 'Au',
+    assert result.info.to_dict() == band.info.to_dict() | {
         'engine': 'potential',
         'functional': None,
         'potential': 'FreshEMT',
@@ -101,7 +100,6 @@ def test_result_band(hops):
         'climbing': True,
         'converged': True,
         'residual_force': task.result().residual_force,
-        'host_treatment': 'cell',
     }
     np.testing.assert_array_equal(result.positions[[0, -1]], band.positions[[0, -1]])
     for index in range(result.n_images):
@@ -196,6 +194,36 @@ def test_without_climbing():
     assert task.status == Status.CONVERGED
     assert task.band.info.climbing is False
     assert task.result().barriers[-1] < 0.39  # no image of six lies on the saddle
+
+
+def told(task, barrier, force):
+    """Tell a task of five images the energies of a hump and one force on all images."""
+    energies = barrier * np.array([0, 0.5, 1, 0.5, 0])
+    asked = energies if len(task.ask()) == 5 else energies[1:-1]
+    task.tell([Evaluation(energy, np.array([[0.0, force, 0.0]])) for energy in asked])
+
+
+def test_converged_band_is_the_one_returned_however_far_it_rose(tmp_path):
+    settings = {'climb': False, 'force_threshold': 0.05}
+    band, spec = line([[0, 0, 0], [3, 0, 0]], 5), surface('CurvedCosine')
+    task = NudgedElasticBand(NebTask(label='path', **settings), band, spec)
+    told(task, 0.5, 1.0)
+    told(task, 3.5, 0.01)  # images fell from a valley onto a ridge and are at rest there
+    assert task.status == Status.CONVERGED
+    assert task.band.info.converged
+    assert task.band.energies.max() == task.result().barriers[-1] == 3.5
+    assert task.result().residual_force == task.band.info.residual_force == pytest.approx(0.01)
+
+    task = NudgedElasticBand(NebTask(label='path', **settings, max_steps=1), band, spec)
+    told(task, 0.5, 1.0)
+    told(task, 3.5, 0.1)
+    assert task.status == Status.NOT_CONVERGED
+    assert task.band.energies.max() == 0.5  # the last good band
+    write_checkpoint(tmp_path / 'c.npz', {'path': task.state()}, {'path': 'x'})
+    looser = NudgedElasticBand(NebTask(label='path', **settings | {'force_threshold': 0.2}), band, spec)
+    looser.restore(read_checkpoint(tmp_path / 'c.npz', {'path': 'x'})['path'])
+    assert looser.status == Status.CONVERGED
+    assert looser.band.energies.max() == 3.5
 
 
 def test_uneven_images_do_not_count_as_converged():

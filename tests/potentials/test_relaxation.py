@@ -11,6 +11,7 @@ from potential_systems import Counting, emt, surface
 from aiida_embarrier.jobs.schemas import Geometry, RelaxTask, Status
 from aiida_embarrier.potentials.checkpoint import read_checkpoint, write_checkpoint
 from aiida_embarrier.potentials.driver import run_tasks
+from aiida_embarrier.potentials.evaluator import Evaluation
 from aiida_embarrier.potentials.relaxation import Relaxation
 
 
@@ -166,3 +167,14 @@ def test_tasks_share_rounds(rattled):
         assert task.result().energies == alone.result().energies
     assert saved[0][0] == saved[0][1] == 5
     assert saved[-1] == [task.n_steps for task in tasks]
+
+
+def test_converged_structure_is_the_one_returned_however_far_it_rose(rattled):
+    task = Relaxation(RelaxTask(label='crystal', structure=geometry(rattled)))
+    for energy, force in ((0.0, 1.0), (3.0, 0.01)):
+        last = task.ask()[0]
+        task.tell([Evaluation(energy, np.tile([0.0, force, 0.0], (len(rattled), 1)))])
+    result = task.result()
+    assert result.status == Status.CONVERGED
+    assert (result.energy, result.max_force) == (3.0, 0.01)
+    np.testing.assert_array_equal(result.structure.positions, last.positions)
