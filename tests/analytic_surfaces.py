@@ -1,5 +1,6 @@
 """ASE calculators whose stationary points are known, and calculators that misbehave, for the tests."""
 
+import builtins
 import os
 import time
 from pathlib import Path
@@ -135,6 +136,20 @@ class FreshEMT(EMT):
 
     def calculate(self, atoms=None, properties=None, system_changes=all_changes):  # noqa: ARG002
         super().calculate(atoms, properties, all_changes)
+
+
+class Faulty(EMT):
+    """Raises an error, given as `type:message`, at anything that holds copper."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):  # noqa: ARG002
+        if 'Cu' in atoms.symbols:
+            kind, message = self.fault.split(':', 1)
+            raise getattr(builtins, kind)(message)
+        self.results = {'energy': 0.0, 'forces': np.zeros((len(atoms), 3))}
 
 
 class Deadly(EMT):

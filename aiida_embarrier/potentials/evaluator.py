@@ -96,16 +96,26 @@ class ModelEvaluator:
         return [self.evaluate_one(atoms, index, stress) for index, atoms in enumerate(structures)]
 
     def evaluate_one(self, atoms: Atoms, index: int, stress: bool) -> Outcome:
-        """Return the outcome for one structure; `index` stands in messages."""
+        """Return the outcome for one structure; `index` stands in messages.
+
+        :raises PotentialError: for want of memory and for faults of the machine, which are not the structure's.
+        """
         try:
             return checked(self._compute([atoms], stress)[0], index)
         except EvaluationError as error:
             return error
+        except PotentialError:
+            raise
         except Exception as error:
             if _is_out_of_memory(error):
                 raise PotentialError(
                     f'a structure of {len(atoms)} atoms does not fit into the memory of {self.device}: '
                     'use a machine with more memory or a smaller cell'
+                ) from error
+            if _is_machine_fault(error):
+                raise PotentialError(
+                    f'this machine failed at structure {index}: {type(error).__name__}: {error}; continue the job from '
+                    'its checkpoint, on another machine if it happens again'
                 ) from error
             return EvaluationError(f'the potential refused structure {index}: {type(error).__name__}: {error}')
 
@@ -192,5 +202,18 @@ def _outcome(function: Callable[[Evaluation, int], Evaluation], evaluation: Eval
         return error
 
 
+#: What stands in messages of torch's RuntimeErrors where the fault is not the structure's.
+_OUT_OF_MEMORY = ('DefaultCPUAllocator: ', 'CUDA out of memory', 'CUBLAS_STATUS_ALLOC_FAILED')
+_MACHINE_FAULTS = ('CUDA error', 'CUDA driver', 'cuDNN error', 'cuFFT error', 'HIP error')
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError'
+    if isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError':
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def _is_machine_fault(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MACHINE_FAULTS)

@@ -183,6 +183,44 @@ def test_structure_that_never_fits():
         SmallDevice(room=0).evaluate([Atoms('Li2', cell=[9, 9, 9], pbc=True)] * 4)
 
 
+FAULTS = {
+    'RuntimeError:CUDA error: an illegal memory access was encountered': 'this machine failed .* illegal memory access',
+    'RuntimeError:cuDNN error: CUDNN_STATUS_EXECUTION_FAILED': 'this machine failed .* CUDNN_STATUS',
+    'OSError:[Errno 5] Input/output error': 'this machine failed at structure 1: OSError',
+    'MemoryError:': 'does not fit into the memory of cpu',
+    "RuntimeError:[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory": 'does not fit into',
+}
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_fault_of_the_machine_is_not_blamed_on_the_structure(fault):
+    model = load_model(surface('Faulty', fault=fault), 'cpu')
+    with pytest.raises(PotentialError, match=FAULTS[fault]):
+        model.evaluate([bulk('Li'), bulk('Cu')])
+
+
+def test_fault_of_the_machine_in_a_process_of_the_pool():
+    with (
+        PoolEvaluator(surface('Faulty', fault='OSError:no space left'), 1) as evaluator,
+        pytest.raises(PotentialError, match='this machine failed at structure 1: OSError: no space left'),
+    ):
+        evaluator.evaluate([bulk('Li'), bulk('Cu')])
+
+
+def test_fault_of_the_machine_in_a_batch():
+    class Device(SmallDevice):
+        def _compute(self, structures, stress):  # noqa: ARG002
+            raise RuntimeError('CUDA error: device-side assert triggered')
+
+    with pytest.raises(PotentialError, match='device-side assert'):
+        Device(room=9).evaluate([bulk('Li'), bulk('Cu')])
+
+
+def test_error_of_the_calculator_is_one_of_the_structure():
+    outcomes = load_model(surface('Faulty', fault='RuntimeError:no neighbours'), 'cpu').evaluate([bulk('Cu')])
+    assert 'refused structure 0: RuntimeError: no neighbours' in str(outcomes[0])
+
+
 def test_refused_structure_in_a_batch():
     outcomes = SmallDevice(room=9).evaluate([Atoms(name, cell=[9, 9, 9], pbc=True) for name in ('Li', 'Xe', 'Na')])
     assert [type(outcome) for outcome in outcomes] == [Evaluation, EvaluationError, Evaluation]

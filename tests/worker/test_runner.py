@@ -256,6 +256,14 @@ def test_process_that_is_killed_leaves_the_checkpoint_and_an_error(tmp_path):
     assert 'want of memory' in err
 
 
+def test_fault_of_the_machine_ends_the_job_and_not_the_task(tmp_path):
+    spec = surface('Faulty', fault='OSError:[Errno 5] Input/output error')
+    code, result, _, err = run(write_job(tmp_path, [RelaxTask(label='a', structure=crystal(1))], spec))
+    assert (code, result.error_kind) == (1, 'potential')  # which AiiDA retries and does not cache
+    assert [entry.status for entry in result.results] == [Status.INTERRUPTED]
+    assert 'Input/output error' in err
+
+
 def test_version_and_light_import():
     version = subprocess.run([*COMMAND, '--version'], capture_output=True, text=True, check=True).stdout
     from aiida_embarrier import __version__
