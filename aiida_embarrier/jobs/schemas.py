@@ -153,7 +153,8 @@ class Job(_Schema):
     :param potential: the potential, pinned.
     :param tasks: relaxations and bands, worked on side by side; their labels differ.
     :param max_seconds: wall time that the scheduler gives; the worker stops itself at 0.95 of it.
-    :param device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+    :param device: `cpu`, `cuda`, or `auto` for a GPU where there is one; an argument `device` of an ASE calculator
+        prevails.
     :param processes: one-thread processes on a CPU; None for as many as cores and memory allow.
     :param checkpoint_every: steps between checkpoints.
     :param restart: name of a checkpoint file to continue from, None to start afresh. Thresholds and limits may differ

@@ -124,18 +124,29 @@ def choose_device(device: str) -> str:
     return 'cuda' if available else 'cpu'
 
 
+def _calculator_device(spec: PotentialSpec, device: str) -> str:
+    """Return `cpu` or `cuda` for an ASE calculator, whose own argument has the last word."""
+    argument = spec.arguments.get('device')
+    chosen = device if argument in (None, 'auto') else argument
+    return 'cuda' if str(chosen).startswith('cuda') else 'cpu'
+
+
 def open_evaluator(
     spec: PotentialSpec, device: str = 'auto', processes: int | None = None, largest: int = 0
 ) -> Evaluator:
     """Return an evaluator that makes the best of this machine: a batch on a GPU, one-thread processes on a CPU.
 
+    An ASE calculator chooses its device itself: it gets one process to itself where its arguments name a GPU
+    (`device: cuda`), else processes on the CPU.
+
     :param spec: as returned by :func:`verify_potential`.
-    :param device: `cpu`, `cuda`, or `auto`.
+    :param device: `cpu`, `cuda`, or `auto`. Where the arguments of an ASE calculator name no device, it runs on a GPU
+        only if this says `cuda`.
     :param processes: on a CPU; None for as many as cores and memory allow.
     :param largest: atoms in the largest structure, for the estimate of memory.
     :raises PotentialError: where the potential cannot be loaded.
     """
-    device = choose_device(device)
+    device = _calculator_device(spec, device) if spec.name == 'ase' else choose_device(device)
     if device == 'cuda':
         return load_model(spec, device)
     from aiida_embarrier.potentials.pool import PoolEvaluator

@@ -241,6 +241,29 @@ def test_processes_are_limited_by_cores_and_memory(monkeypatch):
         assert evaluator.processes == 1
 
 
+@pytest.mark.parametrize(
+    ('argument', 'device', 'expected'),
+    [
+        ('cpu', 'auto', 'cpu'),
+        ('cpu', 'cuda', 'cpu'),
+        ('cuda', 'auto', 'cuda'),
+        ('cuda:1', 'cpu', 'cuda'),
+        (None, 'auto', 'cpu'),
+        (None, 'cuda', 'cuda'),
+        ('auto', 'cuda', 'cuda'),
+    ],
+)
+def test_an_ase_calculator_chooses_its_device(monkeypatch, argument, device, expected):
+    from aiida_embarrier.potentials import loading
+
+    monkeypatch.setattr(loading, 'choose_device', lambda _: 'cuda')  # as on a node with a GPU
+    spec = surface('OnDevice', **({} if argument is None else {'device': argument}))
+    with open_evaluator(spec, device, processes=2) as evaluator:
+        assert evaluator.device == expected
+        assert evaluator.processes == (1 if expected == 'cuda' else 2)
+        assert (evaluator.evaluate([bulk('Li')])[0].energy == os.getpid()) is (expected == 'cuda')
+
+
 # ---------------------------------------------------------------- the models in the wheels
 
 
