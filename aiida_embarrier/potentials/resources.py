@@ -65,7 +65,8 @@ def available_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> int | None:
             if limit.isdigit() and usage.isdigit():
                 used = max(0, int(usage) - _entry(group / 'memory.stat', files.cache))
                 free.append(max(0, int(limit) - used))
-    allotted = _slurm('MEM_PER_NODE') or _slurm('MEM_PER_CPU') * (_slurm('CPUS_ON_NODE') or available_cores(proc, cgroup))
+    cores = _slurm('CPUS_ON_NODE') or available_cores(proc, cgroup)
+    allotted = _slurm('MEM_PER_NODE') or _slurm('MEM_PER_CPU') * cores
     if allotted:
         free.append(allotted * 1024**2)
     return min(free, default=None)
