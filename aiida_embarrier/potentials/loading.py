@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiida_embarrier.jobs.potentials import KNOWN_MODELS, file_sha256, weights_path
+from aiida_embarrier.jobs.potentials import KNOWN_MODELS, distribution_of, file_sha256, weights_path
 from aiida_embarrier.potentials.evaluator import PotentialError, WeightsError
 from aiida_embarrier.potentials.resources import available_cores, available_memory
 
@@ -36,10 +36,13 @@ DEFAULT_MEMORY = _Memory(0.6e9, 8e6)
 def verify_potential(spec: PotentialSpec) -> PotentialSpec:
     """Check version and weights of a potential on this machine; nothing is unpickled or imported.
 
-    :returns: the same potential with the version filled in where it was open.
+    :returns: the same potential with distribution and version filled in where they were open; both stay open for a
+        calculator that belongs to no distribution.
     :raises WeightsError: where the package or the weights are missing or differ from what the job asks for.
     """
     installed = None
+    if spec.distribution is None and spec.calculator is not None:
+        spec = spec.model_copy(update={'distribution': distribution_of(spec.calculator)})
     if spec.distribution is not None:
         try:
             installed = importlib.metadata.version(spec.distribution)

@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import click
 from pydantic import ValidationError
 
 from aiida_embarrier import __version__
@@ -75,6 +76,11 @@ class _Run:
         job = self._read_job()
         potential = verify_potential(job.potential)
         self._entries |= {'potential': potential, 'versions': _versions(potential)}
+        if potential.version is None:
+            click.echo(
+                f'warning: no version of {potential.label} is recorded, as {potential.calculator} belongs to no '
+                'installed distribution that could be found: name `distribution` in the potential if there is one'
+            )
         self._make_tasks(job, potential)
         if job.restart is not None:
             states = read_checkpoint(self._folder / job.restart, self._fingerprints)

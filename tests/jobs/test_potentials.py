@@ -1,5 +1,7 @@
 """Pinned potentials, and the check of weights and versions."""
 
+import importlib.metadata
+
 import pytest
 from pydantic import ValidationError
 
@@ -51,7 +53,8 @@ def test_own_weights_are_hashed_where_they_can_be_read(tmp_path):
     )
     assert spec.sha256 == 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     assert spec.label == 'MACECalculator'
-    assert spec.distribution == 'mace'
+    assert spec.distribution is None  # it is not installed here
+    assert spec.version is None
     with pytest.raises(ValueError, match='give their sha256'):
         resolve_potential('ase', calculator='a:b', weights=str(tmp_path / 'no'), weights_argument='path')
 
@@ -64,6 +67,28 @@ def test_version_is_recorded_where_open_and_checked_where_given():
         verify_potential(spec.model_copy(update={'version': '0.1'}))
     with pytest.raises(WeightsError, match=r'needs no-such-thing 1\.0, which is not installed here'):
         verify_potential(spec.model_copy(update={'distribution': 'no-such-thing', 'version': '1.0'}))
+
+
+@pytest.mark.parametrize(
+    ('calculator', 'distribution'),
+    [
+        ('ase.calculators.emt:EMT', 'ase'),
+        ('yaml.nodes:Node', 'PyYAML'),
+        ('analytic_surfaces:FreshEMT', None),  # a module of one's own
+        ('pymatgen.core:Structure', None),  # several distributions share this name
+    ],
+)
+def test_distribution_of_a_calculator_is_that_it_is_installed_from(calculator, distribution):
+    spec = resolve_potential('ase', calculator=calculator)
+    version = None if distribution is None else importlib.metadata.version(distribution)
+    assert (spec.distribution, spec.version) == (distribution, version)
+    open_spec = spec.model_copy(update={'distribution': None, 'version': None})  # as prepared where it is not installed
+    assert verify_potential(open_spec) == spec
+
+
+def test_distribution_that_is_named_is_kept():
+    spec = resolve_potential('ase', calculator='pymatgen.core:Structure', distribution='pymatgen-core')
+    assert spec.version == importlib.metadata.version('pymatgen-core')
 
 
 def test_altered_weights_of_a_known_model():

@@ -13,6 +13,7 @@ from ase.build import bulk
 from potential_systems import emt, line, surface
 
 from aiida_embarrier.bands.io import read_npz, write_npz
+from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.jobs.schemas import Geometry, Job, JobResult, NebTask, RelaxTask, Status
 
 COMMAND = [sys.executable, '-m', 'aiida_embarrier.worker.main']
@@ -84,6 +85,7 @@ def test_relaxations_side_by_side(tmp_path):
     assert 0 < result.load_s < result.wall_s
     assert 'first: converged' in out
     assert result.potential == emt()
+    assert 'warning: no version of FreshEMT is recorded' in out  # a module of the tests' own
 
 
 def test_band_with_progress(tmp_path):
@@ -214,6 +216,19 @@ def test_missing_files(tmp_path):
     assert 'does not exist' in result.error
 
 
+def test_version_that_the_job_leaves_open_is_recorded(tmp_path):
+    ase = resolve_potential('ase', calculator='ase.calculators.emt:EMT')
+    for spec, left_open in (
+        (resolve_potential('chgnet'), {'version': None}),
+        (ase, {'version': None, 'distribution': None}),
+    ):
+        prepared = spec.model_copy(update=left_open)
+        _, result, out, _ = run(write_job(tmp_path, [NebTask(label='path')], prepared))  # ends at the missing band
+        assert result.potential == spec
+        assert result.versions[spec.distribution] == spec.version
+        assert 'warning' not in out
+
+
 def test_job_that_is_not_one(tmp_path):
     (tmp_path / 'job.json').write_text('{"potential": {"name": "chgnet", "model": "0.3.0"}, "task": []}')
     code, result, _, err = run(tmp_path)
@@ -225,8 +240,6 @@ def test_job_that_is_not_one(tmp_path):
 def test_altered_and_missing_weights(tmp_path):
     weights = tmp_path / 'weights'
     weights.write_text('right')
-    from aiida_embarrier.jobs.potentials import resolve_potential
-
     spec = resolve_potential(
         'ase',
         calculator='analytic_surfaces:WithWeights',
