@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -11,6 +12,9 @@ import click
 from aiida_embarrier import __version__
 
 __all__ = ('main',)
+
+#: When the process started, on the monotonic clock; what a job needs is imported later and takes seconds.
+STARTED = time.monotonic()
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']})
@@ -31,9 +35,13 @@ def run(job: Path) -> None:
     from aiida_embarrier.worker.runner import run_job
 
     try:
-        result = run_job(job)
+        result = run_job(job, STARTED)
     except OSError as error:
-        click.echo(f'embarrier-worker: the folder of {job} cannot be written to: {error}', err=True)
+        click.echo(
+            f'embarrier-worker: the results cannot be written to {job.absolute().parent}: {error}; make the folder '
+            'writable, see that its disk and your quota have space, and run the job again',
+            err=True,
+        )
         sys.exit(1)
     if result.error is not None:
         click.echo(f'embarrier-worker: {result.error}', err=True)

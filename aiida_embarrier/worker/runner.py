@@ -39,16 +39,17 @@ class InputError(ValueError):
     """The job cannot be done as it is written."""
 
 
-def run_job(path: Path) -> JobResult:
+def run_job(path: Path, started: float | None = None) -> JobResult:
     """Run the job in a file and write its results beside it.
 
     SIGTERM, SIGINT and 0.95 of the wall time stop it: it writes a checkpoint, and unfinished tasks are `interrupted`.
 
     :param path: the job file.
+    :param started: when the wall time began, on the monotonic clock; None for now.
     :returns: what was also written to `results.json`; `error` is set where the job could not be done at all.
+    :raises OSError: where the results cannot be written.
     """
-    start = time.monotonic()
-    run = _Run(path, start)
+    run = _Run(path, time.monotonic() if started is None else started)
     try:
         run.execute()
     except (InputError, CheckpointError) as error:

@@ -15,6 +15,7 @@ from potential_systems import emt, line, surface
 from aiida_embarrier.bands.io import read_npz, write_npz
 from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.jobs.schemas import Geometry, Job, JobResult, NebTask, RelaxTask, Status
+from aiida_embarrier.worker.runner import run_job
 
 COMMAND = [sys.executable, '-m', 'aiida_embarrier.worker.main']
 
@@ -168,6 +169,39 @@ def test_worker_stops_before_its_wall_time_ends(tmp_path):
     assert 'stopped at 0.95 of the wall time' in result.results[0].message
     assert result.wall_s < 6.0
     assert (folder / 'checkpoint.npz').exists()
+
+
+def test_time_before_the_job_was_read_counts(tmp_path):
+    folder = write_job(
+        tmp_path, [RelaxTask(label='a', structure=crystal(1))], surface('OnDevice'), max_seconds=100.0, processes=1
+    )
+    result = run_job(folder / 'job.json', time.monotonic() - 96)
+    assert result.results[0].status == Status.INTERRUPTED
+    assert result.n_evaluations == 0
+    assert result.wall_s > 96
+
+
+def test_wall_time_includes_the_imports(tmp_path):
+    (tmp_path / 'job.json').write_text('{}')
+    beginning = time.monotonic()
+    _, result, _, _ = run(tmp_path)
+    elapsed = time.monotonic() - beginning
+    assert elapsed / 4 < result.wall_s < elapsed  # nothing but imports
+
+
+@pytest.mark.parametrize('obstacle', ['folder in the way', 'full disk'])
+def test_results_that_cannot_be_written(tmp_path, obstacle):
+    folder = write_job(tmp_path, [NebTask(label='path')], emt())
+    if obstacle == 'full disk':
+        (folder / 'results.json.partial').symlink_to('/dev/full')
+    else:
+        (folder / 'results.json').mkdir()
+    code, _, err = finish(start(folder))
+    assert code == 1
+    assert f'the results cannot be written to {folder}: ' in err
+    assert ('No space left' if obstacle == 'full disk' else 'Is a directory') in err
+    assert 'make the folder writable' in err
+    assert 'Traceback' not in err
 
 
 def test_finished_tasks_are_not_repeated(tmp_path):
