@@ -1,5 +1,8 @@
 #!/usr/bin/env runaiida
-"""Compute a migration barrier: `verdi run examples/launch_barrier.py CRYSTAL ION HOP`, such as LiFePO4.cif Li 0."""
+"""Compute a migration barrier: `verdi run examples/launch_barrier.py CRYSTAL ION HOP [CODE [PROTOCOL]]`.
+
+For instance `verdi run examples/launch_barrier.py examples/LiFePO4.cif Li 0`.
+"""
 
 import sys
 
@@ -11,11 +14,11 @@ from aiida_embarrier.structures.reading import read_structure
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 
 
-def main(path: str, ion: str, hop: int, code: str = 'embarrier-worker@localhost') -> None:
-    """Run the barrier work chain with the balanced protocol and print the barriers."""
+def main(path: str, ion: str, hop: int, code: str = 'embarrier-worker@localhost', protocol: str = 'balanced') -> None:
+    """Run the barrier work chain and print the barriers."""
     crystal, kinds = node_from_structure(read_structure(path))
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
-        load_code(code), structure=crystal, kinds=kinds, hop={'ion': ion, 'number': hop}
+        load_code(code), structure=crystal, kinds=kinds, hop={'ion': ion, 'number': hop}, protocol=protocol
     )
     _, node = run_get_node(builder)
     if not node.is_finished_ok:

@@ -145,7 +145,12 @@ def interpolate(
     from aiida_embarrier.bands.interpolation import interpolate as interpolate_band
 
     settings = parameters.get_dict()
-    info = BandInfo(mechanism=path['mechanism'], host=path.get('host'), host_treatment=settings.get('host_treatment'))
+    info = BandInfo(
+        mechanism=path['mechanism'],
+        host=path.get('host'),
+        host_treatment=settings.get('host_treatment'),
+        equivalent_endpoints=path.get('equivalent_endpoints'),
+    )
     ends = Band.from_structures(
         [structure_from_node(initial, kinds), structure_from_node(final, kinds)], path['mobile'], info
     )

@@ -79,6 +79,8 @@ def shell(tmp_path_factory):
     initial, final = aluminium_vacancy_ends()
     initial.to_file(str(folder / 'A.vasp'), fmt='poscar')
     final.to_file(str(folder / 'B.vasp'), fmt='poscar')
+    final.replace(3, 'Cu')
+    final.to_file(str(folder / 'other.vasp'), fmt='poscar')
     yield found
     found('verdi', 'daemon', 'stop')
 
@@ -95,6 +97,14 @@ def test_between_endpoints_in_the_terminal(shell):
     assert result['band']['barrier_forward'] == pytest.approx(result['band']['barrier_reverse'], abs=0.005)
     assert 'migration barrier from two endpoints of Al31' in done.stderr
     assert 'aiida-embarrier.orm' not in done.stderr
+
+
+@pytest.mark.slow
+def test_script_of_the_examples(shell):
+    script = Path(__file__).parents[2] / 'examples' / 'launch_barrier.py'
+    done = shell('verdi', 'run', script, 'Al.cif', 'Al', '0', 'embarrier-worker@here', 'fast')
+    forward = next(line for line in done.stdout.splitlines() if line.startswith('forward'))
+    assert 0.05 < float(forward.split()[1]) < 2
 
 
 @pytest.mark.slow
@@ -185,6 +195,9 @@ def test_through_the_daemon(shell):
         (['Al.cif', '--ion', 'Al'], 2, '--ion and --hop are needed'),
         ([], 2, 'give a crystal FILE'),
         (['Al.cif', '--initial', 'A.vasp'], 2, 'not both'),
+        (['Al.cif', '--ion', 'Al', '--hop', '0', '--as-written'], 2, '--as-written go with the latter'),
+        (['--initial', 'A.vasp', '--final', 'B.vasp', '--ion', 'Al'], 2, 'leave out --ion'),
+        (['--initial', 'A.vasp', '--final', 'other.vasp'], 1, 'Cu'),
         (['Al.cif', '--ion', 'Al', '--hop', '0', '--code', 'no@where'], 1, '`aiida-embarrier setup` makes'),
         (['Al.cif', '--ion', 'Al', '--hop', '0', '--potential', 'chgnt'], 1, "unknown potential 'chgnt'"),
         (['Al.cif', '--ion', 'Al', '--hop', '0', '--set', 'n_imags=5'], 1, "did you mean 'n_images'"),

@@ -36,6 +36,7 @@ def test_show(run, band):
     assert 'converged       yes' in text
     assert '0.600' in text
     assert 'largest energy of all images minus that of the first image' in text
+    assert any(line.split() == ['2', '1.43', '0.600', 'saddle'] for line in text.splitlines()), text
     found = json.loads(run('show', band.uuid, '--format', 'json'))
     assert found['barrier_forward'] == pytest.approx(0.6)
     assert found['energies'] == [0.0, 0.3, 0.6, 0.35, 0.1]
@@ -135,7 +136,11 @@ def test_doctor_finds_an_executable_that_is_gone(run, aiida_profile_clean, tmp_p
 
     computer, _ = setup_computer('here', work_dir=str(tmp_path))
     setup_code(computer, executable=str(tmp_path / 'embarrier-worker'))
-    assert 'embarrier-worker@here' in run('doctor', code=1)
+    output = run('doctor', code=1)
+    assert 'embarrier-worker@here' in output
+    # the remedy works
+    assert '--computer here --label NEW --executable PATH' in output
+    run('setup', '--computer', 'here', '--label', 'worker-2')
 
 
 def test_setup_of_a_remote_computer_needs_the_executable(run, aiida_profile_clean):
@@ -143,6 +148,11 @@ def test_setup_of_a_remote_computer_needs_the_executable(run, aiida_profile_clea
     assert 'give the absolute path' in run(*arguments, code=1)
     text = run(*arguments, '--executable', '/opt/embarrier/bin/embarrier-worker')
     assert 'embarrier-worker@cluster' in text
+    assert 'verdi computer configure core.ssh_async cluster' in text
+    text = run(*arguments, '--executable', '/opt/other/bin/embarrier-worker', code=1)
+    assert 'exists with the executable /opt/embarrier/bin/embarrier-worker' in text
+    assert '--label' in text
+    run(*arguments, '--executable', '/opt/other/bin/embarrier-worker', '--label', 'worker-2')
 
 
 def test_show_protocol_is_a_config_file(run, tmp_path):
@@ -165,6 +175,9 @@ def test_show_protocol_is_a_config_file(run, tmp_path):
     )
     assert changed == barrier_protocol(protocol='fast', overrides={'n_images': 11, 'engine': {'neb': {'climb': False}}})
     assert "did you mean 'n_images'" in run('show-protocol', '--set', 'n_image=1', code=1)
+    assert "'cel' is not one of none, positions, cell" in run('show-protocol', '--set', 'relax_host=cel', code=1)
+    assert 'at least 3 images' in run('show-protocol', '--set', 'n_images=7.9', code=1)
+    assert '`engine` takes a mapping' in run('show-protocol', '--set', 'engine=potential', code=1)
     assert 'is not KEY=VALUE' in run('show-protocol', '--set', 'n_images', code=2)
     assert 'a value, not a group' in run('show-protocol', '--set', 'n_images=1', '--set', 'n_images.x=1', code=2)
     path.write_text('- 1')

@@ -3,12 +3,13 @@
 import pytest
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
-from aiida.orm import CalcJobNode, Dict, Int, List, to_aiida_type
+from aiida.orm import CalcJobNode, Dict, Int, to_aiida_type
 from systems import EMT, aluminium, aluminium_vacancy_ends, straight_band
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
-from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain, validate_inputs
+from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
+from aiida_embarrier.workflows.barrier_inputs import validate_inputs
 
 #: EMT as the engine's potential, on one process so that little is started.
 OVERRIDES = {
@@ -154,6 +155,9 @@ def test_band_that_does_not_converge_is_an_output(build):
         ({'hop': {'ion': 'Na', 'number': 0}}, 'Na'),
         ({'hop': {'ion': 'Al', 'number': 99}}, 'there is no hop 99: Al has'),
         ({'hop': {'ion': 'Al', 'numbr': 0}}, 'numbr'),
+        ({'hop': {'ion': 'Al', 'number': '0'}}, "the number of a hop is a whole number, got '0'"),
+        ({'hop': {'ion': 'Al', 'number': 0, 'max_length': '5'}}, 'of the wrong kind'),
+        ({'hop': {'ion': 'Al', 'number': 0, 'max_lenth': 5}}, 'a hop is chosen by'),
         ({'band': 'straight'}, 'give a crystal and a hop'),
         ({'hop': None}, 'the input `hop` is missing'),
     ],
@@ -181,7 +185,9 @@ def test_bad_engine_inputs_are_refused_at_launch(build):
     for engine_inputs, message in (
         ({'relax': relax}, 'the namespace `engine_inputs.neb` is missing'),
         ({'relax': relax, 'neb': without_code}, 'engine_inputs.neb: the input `code` is missing'),
-        ({'relax': relax, 'neb': {**neb, 'cde': Int(1)}}, "has no input 'cde'"),
+        ({'relax': relax, 'neb': {**neb, 'cde': Int(1)}}, "has no input 'cde': did you mean 'code'"),
+        ({'relax': relax, 'neb': {**neb, 'band': Int(1)}}, '`band` is filled in by the work chain'),
+        ({'relax': relax, 'neb': {**neb, 'options': Dict({'acount': 'x'})}}, "did you mean 'account'"),
         ({'relax': relax, 'neb': {**neb, 'parameters': Dict({'climb': 'perhaps'})}}, 'climb'),
         (
             {'relax': relax, 'neb': {**neb, 'potential': Dict({'name': 'chgnt', 'model': '1'})}},
@@ -198,6 +204,10 @@ def test_bad_engine_inputs_are_refused_at_launch(build):
         ({'relax_host': 'shape'}, "'shape' is not one of none, positions, cell"),
         ({'interpolation': 'spline'}, "'spline' is not one of idpp, linear"),
         ({'engine': 'vas'}, "unknown engine 'vas'"),
+        ({'waypoints': [[1, 2]]}, '[1, 2] is no position'),
+        ({'supercell': [0, 1, 1]}, '[0, 1, 1] is no supercell'),
+        ({'min_image_distance': -1.0}, '-1.0 is no distance'),
+        ({'alignment': {'lattice_polcy': 'mean'}}, "did you mean 'lattice_policy'"),
     ],
 )
 @pytest.mark.usefixtures('aiida_profile')
@@ -214,9 +224,94 @@ def test_misspelt_override_is_refused(build):
 
 
 @pytest.mark.usefixtures('aiida_profile')
-def test_waypoints_reach_the_band(build):
+def test_band_on_top_of_the_host_is_refused(build):
+    band = straight_band()
+    positions = band.positions.copy()
+    positions[-1, 0] = positions[-1, 1] + [0.6, 0, 0]
+    builder = build(band=BandData(band.replace(positions=positions)))
+    assert 'in the last endpoint the migrating Al (site 0) is 0.60 Å from' in validate_inputs(dict(builder), None)
+
+
+@pytest.mark.slow
+def test_waypoints_and_relaxed_positions(build):
+    crystal, _ = node_from_structure(aluminium((2, 2, 2)))
+    builder = build(
+        structure=crystal,
+        hop={'ion': 'Al', 'number': 0},
+        overrides={'relax_host': 'positions', 'relax_endpoints': False, 'interpolation': 'linear'},
+        waypoints=[[0.8, 1.0, 1.0]],
+    )
+    builder.engine_inputs.neb['parameters'] = Dict({'max_steps': 0})
+    builder.engine_inputs.neb['max_iterations'] = Int(1)
+    _, node = run_get_node(builder)
+    assert node.exit_status == 510
+    assert node.outputs.band.base.attributes.get('host_treatment') == 'positions'
+    # the hop goes from the origin to (0, 2, 2): only the waypoint takes it off the plane
+    assert node.outputs.band.band.positions[2, 0] == pytest.approx([0.8, 1.0, 1.0], abs=0.05)
+    # the cell stays where it was
+    assert node.outputs.host.get_cell_volume() == pytest.approx(crystal.get_cell_volume())
+
+
+@pytest.mark.slow
+def test_endpoints_that_do_not_fit_each_other(build):
     initial, final = aluminium_vacancy_ends()
     first, kinds = node_from_structure(initial)
-    last, _ = node_from_structure(final)
-    builder = build(initial=first, final=last, kinds=kinds, waypoints=[[1.0, 2.0, 0.5]])
-    assert isinstance(builder.waypoints, List)
+    for change, message in (
+        (lambda end: end.replace(3, 'Cu'), 'Cu'),
+        (lambda end: end.remove_sites([3]), '30'),
+        (lambda end: end.apply_strain(0.05), 'lattice'),
+    ):
+        wrong = final.copy()
+        change(wrong)
+        builder = build(initial=first, final=node_from_structure(wrong)[0], kinds=kinds)
+        _, node = run_get_node(builder)
+        assert node.exit_status == 201
+        assert message in node.exit_message
+        assert not jobs_of(node)
+
+
+@pytest.mark.slow
+def test_endpoints_with_different_lattices_by_a_policy(build):
+    initial, final = aluminium_vacancy_ends()
+    final.apply_strain(0.01)
+    builder = build(
+        initial=node_from_structure(initial)[0],
+        final=node_from_structure(final)[0],
+        alignment={'lattice_policy': 'initial'},
+        overrides={'relax_endpoints': False},
+    )
+    builder.engine_inputs.neb['parameters'] = Dict({'max_steps': 0})
+    builder.engine_inputs.neb['max_iterations'] = Int(1)
+    _, node = run_get_node(builder)
+    assert node.exit_status == 510
+    assert node.outputs.band.band.lattice[0, 0] == pytest.approx(initial.lattice.a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('start', 'exit_status', 'outputs'), [('crystal', 310, ['host']), ('ends', 311, ['initial', 'final'])]
+)
+def test_relaxation_that_fails_leaves_its_structures(build, start, exit_status, outputs):
+    if start == 'crystal':
+        structure, _ = node_from_structure(aluminium((1, 1, 1)))
+        builder = build(structure=structure, hop={'ion': 'Al', 'number': 0})
+    else:
+        initial, final = aluminium_vacancy_ends()
+        builder = build(initial=node_from_structure(initial)[0], final=node_from_structure(final)[0])
+    builder.engine_inputs.relax['parameters'] = Dict({'max_steps': 0, 'force_threshold': 1e-9})
+    builder.engine_inputs.relax['max_iterations'] = Int(1)
+    _, node = run_get_node(builder)
+    assert node.exit_status == exit_status
+    assert 'within the step limit' in node.exit_message
+    assert all(label in node.outputs for label in outputs)
+
+
+@pytest.mark.slow
+def test_band_that_cannot_be_computed_at_all(build):
+    builder = build(band=BandData(straight_band()))
+    wrong = {**builder.engine_inputs.neb['potential'].get_dict(), 'calculator': 'no_such_module:Calculator'}
+    builder.engine_inputs.neb['potential'] = Dict(wrong)
+    _, node = run_get_node(builder)
+    assert node.exit_status == 312
+    assert 'no_such_module' in node.exit_message
+    assert 'band' not in node.outputs
