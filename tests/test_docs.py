@@ -33,7 +33,7 @@ REASONS = (
     'makes a profile',
     'makes nodes in your profile',
     '.ci/run does it',
-    'takes minutes, make demo',
+    'takes minutes',
 )
 
 BLOCK = re.compile(
