@@ -14,6 +14,8 @@ from aiida_embarrier.cli.params import (
     PROTOCOL,
     STRUCTURE_FILE,
     collect_overrides,
+    last_band,
+    load_band,
     read_mapping,
     with_profile,
 )
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ('command',)
 
+EXAMPLES = """\b
+Examples:
+  aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0
+  aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5"""
+
 NO_DAEMON = """the daemon is not running, so nothing was submitted. Start it, or leave out --submit to run here:
 
     verdi daemon start"""
@@ -36,7 +43,7 @@ def command() -> None:
     """Start a process, in this terminal or (--submit) through the daemon."""
 
 
-@command.command('barrier')
+@command.command('barrier', epilog=EXAMPLES)
 @click.argument('structure', metavar='[FILE]', type=STRUCTURE_FILE, required=False)
 @click.option('--ion', metavar='SYMBOL', help='The migrating ion, with FILE.')
 @click.option('--hop', type=int, metavar='N', help='Number of the hop, as `hops` lists them.')
@@ -47,7 +54,7 @@ def command() -> None:
     show_default=True,
     help='Mechanism; `any` lets several ions move between two given endpoints.',
 )
-@click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`.')
+@click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.')
 @click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
 @click.option('--initial', type=STRUCTURE_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
 @click.option('--final', type=STRUCTURE_FILE, metavar='FILE', help='Final endpoint.')
@@ -62,14 +69,29 @@ def command() -> None:
     help='Let the ion move between the two endpoints as their coordinates say, not by the shortest way.',
 )
 @click.option('--min-distance', type=float, metavar='Å', help='Distance between periodic images of the ion, with FILE.')
+@click.option(
+    '--band', metavar='NODE', help='Band to go on from, instead of FILE: PK or UUID of a band or of a process.'
+)
 @ENGINE
 @PROTOCOL
 @OVERRIDES
-@click.option('--potential', metavar='NAME', help='Interatomic potential: chgnet (default) or sevennet.')
+@click.option(
+    '--potential', metavar='NAME', help='Interatomic potential: chgnet (default) or sevennet; others by --config.'
+)
 @click.option('--images', type=int, metavar='N', help='Number of images, the endpoints included.')
 @click.option('--code', metavar='LABEL', help='Code of the engine; embarrier-worker@localhost unless given.')
-@click.option('--wall-time', type=int, metavar='SECONDS', help='Wall time of each job; it is continued after that.')
-@click.option('--cores', type=click.IntRange(min=1), metavar='N', help='Cores that each job asks its scheduler for.')
+@click.option(
+    '--wall-time',
+    type=click.IntRange(min=1),
+    metavar='SECONDS',
+    help='Wall time of each job; it is continued after that.',
+)
+@click.option(
+    '--cores',
+    type=click.IntRange(min=1),
+    metavar='N',
+    help='Cores that each job asks its scheduler for; 1 unless given.',
+)
 @click.option('--queue', metavar='NAME', help='Queue or partition of the jobs.')
 @click.option(
     '--options',
@@ -83,12 +105,7 @@ def command() -> None:
 @FORMAT
 @with_profile
 def barrier(submit: bool, label: str | None, output_format: str, **given: Any) -> None:
-    r"""Compute a migration barrier: of hop N of an ion in the crystal in FILE, or between two endpoints.
-
-    \b
-    aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0
-    aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5
-    """
+    """Compute a migration barrier: of hop N of an ion in the crystal in FILE, between two endpoints, or from a band."""
     builder = _builder(**given)
     if label is not None:
         builder.metadata.label = label
@@ -117,6 +134,7 @@ def _builder(
     lattice_policy: str | None,
     as_written: bool,
     min_distance: float | None,
+    band: str | None,
     engine: str,
     protocol: str | None,
     config: Path | None,
@@ -143,7 +161,11 @@ def _builder(
         'overrides': overrides,
         'options': _job_options(**job),
     }
-    if structure is not None:
+    if band is not None:
+        if any(value is not None for value in (structure, ion, hop, initial, final)):
+            raise click.UsageError('--band stands alone: leave out FILE, --ion, --hop, --initial and --final')
+        inputs['band'] = load_band(band)
+    elif structure is not None:
         if initial is not None or final is not None or lattice_policy is not None or as_written:
             raise click.UsageError(
                 'give FILE with --ion and --hop, or --initial and --final, not both; '
@@ -173,7 +195,7 @@ def _builder(
         last, _ = node_from_structure(read_structure(final))
         inputs.update(initial=first, final=last, kinds=kinds, mechanism=mechanism)
     else:
-        raise click.UsageError('give a crystal FILE with --ion and --hop, or both --initial and --final')
+        raise click.UsageError('give a crystal FILE with --ion and --hop, or both --initial and --final, or a --band')
     return MigrationBarrierWorkChain.get_builder_from_protocol(_load_code(code), **inputs)
 
 
@@ -225,12 +247,18 @@ def _submit(builder: ProcessBuilder) -> ProcessNode:
 
 
 def _run(builder: ProcessBuilder) -> ProcessNode:
-    from aiida_embarrier.cli.running import run_in_terminal
+    from aiida_embarrier.cli.running import Interrupted, run_in_terminal
 
     try:
         return run_in_terminal(builder)
-    except KeyboardInterrupt as error:
-        raise click.ClickException('interrupted: every process was ended') from error
+    except Interrupted as interrupt:
+        band = last_band(interrupt.node)
+        rest = (
+            'nothing was computed of the band yet'
+            if band is None
+            else f'its last band is node {band.pk}, go on from it: aiida-embarrier launch barrier --band {band.pk}'
+        )
+        raise click.ClickException(f'interrupted: process {interrupt.node.pk} was ended; {rest}') from interrupt
 
 
 def _report(node: ProcessNode, output_format: str) -> None:

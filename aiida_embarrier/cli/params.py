@@ -20,6 +20,7 @@ __all__ = (
     'STRUCTURE',
     'STRUCTURE_FILE',
     'collect_overrides',
+    'last_band',
     'load_band',
     'read_mapping',
     'with_profile',
@@ -174,9 +175,28 @@ def load_band(identifier: str) -> Any:
     if isinstance(node, ProcessNode):
         if 'band' in node.outputs:
             return node.outputs.band
+        last = last_band(node)
+        if last is not None:
+            click.echo(f'process {node.pk} returned no band; this is the last one of its jobs', err=True)
+            return last
         state = node.process_state.value if node.process_state else 'of unknown state'
         raise click.ClickException(
             f'process {node.pk} ({node.process_label}, {state}) has no band: '
             f'`verdi process report {node.pk}` tells how far it came'
         )
-    raise click.ClickException(f'node {node.pk} is a {type(node).__name__}, neither a band nor a process')
+    raise click.ClickException(f'node {node.pk} is neither a band nor a process: it is of type {type(node).__name__}')
+
+
+def last_band(process: Any) -> Any | None:
+    """Return the newest band with energies that the jobs below a process left, None where there is none."""
+    from aiida.common.links import LinkType
+
+    from aiida_embarrier.data.band import BandData
+
+    bands = [
+        link.node
+        for job in process.called_descendants
+        for link in job.base.links.get_outgoing(node_class=BandData, link_type=LinkType.CREATE).all()
+        if link.node.base.attributes.get('barrier_forward', None) is not None
+    ]
+    return max(bands, key=lambda node: node.pk, default=None)

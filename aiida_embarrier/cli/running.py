@@ -1,4 +1,4 @@
-"""Run a process in this terminal: a progress bar while it runs, and Ctrl-C ends its children before itself."""
+"""Run a process in this terminal: a progress bar while it runs, and Ctrl-C ends everything and keeps what there is."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from aiida.orm import CalcJobNode
 from plumpy.greenback_bridge import run_with_portal
+from plumpy.process_states import KillInterruption
 from tqdm import tqdm
 
-from aiida_embarrier.jobs.schemas import PROGRESS_FILE
+from aiida_embarrier.calculations.worker import WorkerCalculation
+from aiida_embarrier.jobs.schemas import PROGRESS_FILE, STOP_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,13 +31,24 @@ if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
     from aiida.orm import ProcessNode
 
-__all__ = ('run_in_terminal',)
+__all__ = ('Interrupted', 'run_in_terminal')
 
 POLL_INTERVAL = 0.5  # s
 
 
+class Interrupted(Exception):  # noqa: N818  (an outcome, not an error)
+    """A process was ended from the terminal.
+
+    :param node: the process.
+    """
+
+    def __init__(self, node: ProcessNode) -> None:
+        super().__init__(f'process {node.pk} was ended from the terminal')
+        self.node = node
+
+
 class TerminalRunner(Runner):
-    """A runner that knows its processes, so that an interrupt can end the innermost first.
+    """A runner that knows its processes, so that an interrupt can end all of them.
 
     AiiDA's own runner kills the outermost process only, and its children wait for ever.
     """
@@ -50,17 +63,41 @@ class TerminalRunner(Runner):
         self.processes.append(instance)
         return instance
 
+    def stop_all(self) -> None:
+        """Ask jobs to stop, so that their checkpoints and bands are retrieved, and kill what is above them."""
+        for process in reversed(self.processes):
+            if not process.has_terminated() and not ask_to_stop(process):
+                process.kill(msg_text='ended from the terminal')
+
     def kill_all(self) -> None:
         """Kill all processes that are not done, children before their parents."""
         for process in reversed(self.processes):
             if not process.has_terminated():
-                process.kill(msg_text='interrupted in the terminal')
+                process.kill(msg_text='ended from the terminal')
+
+    async def all_done(self) -> None:
+        """Wait until every process is done."""
+        while not all(process.has_terminated() for process in self.processes):
+            await asyncio.sleep(0.2)
+
+
+def ask_to_stop(process: Process) -> bool:
+    """Ask a job of the worker on this machine to stop after the round it is in; return whether it could be asked."""
+    if not isinstance(process, WorkerCalculation):
+        return False
+    folder = process.node.get_remote_workdir()
+    if folder is None or process.node.computer.transport_type != 'core.local' or not Path(folder).is_dir():
+        return False
+    (Path(folder) / STOP_FILE).touch()
+    return True
 
 
 def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
     """Run a process to its end and return its node; without a terminal there is no bar.
 
-    :raises KeyboardInterrupt: after an interrupt, once every process has been ended.
+    An interrupt asks running jobs to stop and waits for their results; a second one kills them.
+
+    :raises Interrupted: after an interrupt, once every process has been ended.
     """
     manager = get_manager()
     profile = manager.get_profile()
@@ -71,25 +108,35 @@ def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
         persister=manager.get_persister(),
         poll_interval=0.0 if profile.is_test_profile else manager.get_option('runner.poll.interval'),
     )
+    runner.loop.set_exception_handler(_ignore_kills)
     process = runner.instantiate_process(builder)
-    interrupted = False
+    interrupts = 0
 
     def interrupt(*_: Any) -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            # A job is cancelled by a coroutine that AiiDA awaits inside `kill`: that needs a portal.
-            runner.loop.call_soon_threadsafe(lambda: runner.loop.create_task(run_with_portal(runner.kill_all)))
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts == 1:
+            tqdm.write('stopping: waiting for the running job to write its checkpoint', file=sys.stderr)
+        action = runner.stop_all if interrupts == 1 else runner.kill_all
+        # A job is killed by a coroutine that AiiDA awaits inside `kill`: that needs a portal.
+        runner.loop.call_soon_threadsafe(lambda: runner.loop.create_task(run_with_portal(action)))
 
     with _bar() as bar, _lab_book(), _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
         watch = runner.loop.create_task(_watch(process.node, bar))
         try:
             runner.run_until_complete(process.step_until_terminated())
+            runner.run_until_complete(runner.all_done())
         finally:
             watch.cancel()
-    if interrupted:
-        raise KeyboardInterrupt
+    if interrupts:
+        raise Interrupted(process.node)
     return process.node
+
+
+def _ignore_kills(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep quiet about processes that were killed: the task of each ends with an exception that nobody awaits."""
+    if not isinstance(context.get('exception'), KillInterruption):
+        loop.default_exception_handler(context)
 
 
 @contextmanager
@@ -125,12 +172,12 @@ class LabBookHandler(logging.Handler):
 
 @contextmanager
 def _lab_book() -> Iterator[None]:
-    """Replace the handlers of AiiDA's log, whose lines begin with the name of a class of ours, while a process runs."""
+    """Show reports as lines for people while a process runs; the handlers that store them in the database stay."""
     log = logging.getLogger('aiida')
     original = list(log.handlers)
     level = get_manager().get_option('logging.terminal_handler')
     handler = LabBookHandler(level=getattr(level, 'value', level))  # an enumeration or plain text
-    log.handlers = [handler]
+    log.handlers = [handler, *(kept for kept in original if type(kept) is not logging.StreamHandler)]
     try:
         yield
     finally:

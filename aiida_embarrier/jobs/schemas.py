@@ -32,6 +32,8 @@ JOB_FILE = 'job.json'
 RESULT_FILE = 'results.json'
 PROGRESS_FILE = 'progress.jsonl'
 CHECKPOINT_FILE = 'checkpoint.npz'
+#: Whoever writes this file into the folder of a job asks the worker to stop after the round it is in.
+STOP_FILE = 'stop'
 
 
 class Status(StrEnum):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from aiida_embarrier import __version__
 from aiida_embarrier.bands.io import read_npz, write_npz
-from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, PROGRESS_FILE, RESULT_FILE, Job, JobResult, NebTask
+from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, PROGRESS_FILE, RESULT_FILE, STOP_FILE, Job, JobResult, NebTask
 from aiida_embarrier.potentials.checkpoint import CheckpointError, fingerprint, read_checkpoint, write_checkpoint
 from aiida_embarrier.potentials.driver import run_tasks
 from aiida_embarrier.potentials.evaluator import PotentialError, WeightsError
@@ -42,7 +42,8 @@ class InputError(ValueError):
 def run_job(path: Path, started: float | None = None) -> JobResult:
     """Run the job in a file and write its results beside it.
 
-    SIGTERM, SIGINT and 0.95 of the wall time stop it: it writes a checkpoint, and unfinished tasks are `interrupted`.
+    SIGTERM, SIGINT, a file named `stop` beside it and 0.95 of the wall time stop it: it writes a checkpoint, and
+    unfinished tasks are `interrupted`.
 
     :param path: the job file.
     :param started: when the wall time began, on the monotonic clock; None for now.
@@ -104,7 +105,9 @@ class _Run:
                         run_tasks(
                             self._tasks,
                             evaluator,
-                            reason_to_stop=lambda longest: signals.received or _out_of_time(deadline, longest),
+                            reason_to_stop=lambda longest: (
+                                signals.received or self._asked_to_stop() or _out_of_time(deadline, longest)
+                            ),
                             on_step=log.step,
                             on_checkpoint=self._write_checkpoint,
                             checkpoint_every=job.checkpoint_every,
@@ -147,6 +150,9 @@ class _Run:
         band = read_npz(self._folder / settings.band_file)
         method = [settings.method, settings.spring_constant, settings.climb, band.elements]
         return NudgedElasticBand(settings, band, potential), method, band.lattice, band.positions
+
+    def _asked_to_stop(self) -> str | None:
+        return f'stopped by the file {STOP_FILE!r}' if (self._folder / STOP_FILE).exists() else None
 
     def _write_checkpoint(self) -> None:
         states = {task.label: task.state() for task in self._tasks}
