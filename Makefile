@@ -37,7 +37,7 @@ docs: $(DEV_READY) ## build the documentation into docs/_build/html
 	@echo 'The documentation is at docs/_build/html/index.html'
 
 clean: ## remove what the commands made, the environment and demo/ included
-	rm -rf $(VENV) demo docs/_build docs/_generated docs/reference/modules build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo demo-* docs/_build docs/_generated docs/reference/modules build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
 # The demo needs no tools for development; an environment made for development serves it as it is.
 $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python

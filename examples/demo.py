@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -39,9 +38,11 @@ def run(*arguments: object, show: bool = True) -> str:
 def main() -> None:
     """Run the demo and write ``demo/result.json``."""
     start = time.monotonic()
-    if (DEMO / 'result.json').exists() or (DEMO / '.aiida').exists():
-        shutil.rmtree(DEMO)  # an earlier demo; nothing else lives there
-    DEMO.mkdir(exist_ok=True)
+    if DEMO.exists():  # somebody may have worked on in the profile of an earlier demo
+        kept = ROOT / time.strftime('demo-%Y%m%d-%H%M%S')
+        DEMO.rename(kept)
+        print(f'The demo that was here is now in {kept.name}/; remove it when you no longer need it.')
+    DEMO.mkdir()
     print('The barrier of a Li vacancy hop along [010] of LiFePO4, by CHGNet. Everything is written to demo/.')
 
     run('verdi', 'presto', '--use-zeromq', '--non-interactive', '--profile-name', 'demo', show=False)
@@ -74,7 +75,8 @@ def main() -> None:
     state = 'converged' if result['converged'] else 'NOT converged'
     print(
         f'\nBarrier: {barriers}, {state}.'
-        f'\n{result["n_force_evaluations"]} force evaluations, {result["wall_s"]:.0f} s in all.\n'
+        f'\n{result["n_force_evaluations"]} force evaluations; {result["wall_s"]:.0f} s in all, '
+        f'{result["worker_wall_s"]:.0f} s of them in the jobs.\n'
         '\nIn demo/: energy_path.png, migration_path.png, provenance.dot (and .svg with graphviz), barrier.aiida,'
         '\nreport.txt, result.json.\n'
         '\nWhat to type next, in this profile:\n'

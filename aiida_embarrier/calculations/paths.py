@@ -23,6 +23,13 @@ __all__ = ('align', 'create_endpoints', 'interpolate', 'reinterpolate', 'resolve
 #: Exit status of a calcfunction whose input makes no sense; the message says why.
 ERROR_INPUT = 201
 
+#: Changes on relaxation beyond these parts are too large to pass in silence: of the volume of the host, of the hop.
+LARGE_VOLUME_CHANGE = 0.1
+LARGE_HOP_CHANGE = 0.3
+
+#: A path over all atoms that is so much longer than the way of the ion moves the host rather than the ion.
+LONG_PATH = 2.5
+
 #: Keys of a hop that is chosen among those which `aiida-embarrier hops` lists.
 HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites')
 
@@ -98,7 +105,7 @@ def create_endpoints(
         'equivalent_endpoints': found.equivalent_ends,
         'hop': found.to_dict(),
         'supercell': [[int(entry) for entry in row] for row in endpoints.supercell],
-        'warnings': list(endpoints.warnings),
+        'warnings': [*endpoints.warnings, *([] if crystal is None else change_warnings(crystal, host))],
         'host': endpoints.host_formula,
     }
     return {'initial': initial, 'final': final, 'path': Dict(path)}
@@ -232,21 +239,55 @@ def summarise(
             'warnings': [
                 *([] if path is None else path.get('warnings', [])),
                 *([] if guess is None else (f'starting band: {text}' for text in check_clearance(guess.band))),
+                *hop_warnings(plain, None if path is None else path.get('hop')),
                 *warnings_of(plain, found),
             ],
         }
     )
 
 
+def change_warnings(before: StructureData, after: StructureData) -> list[str]:
+    """Return a warning where the relaxation of the host made another crystal of it."""
+    change = after.get_cell_volume() / before.get_cell_volume() - 1
+    if abs(change) < LARGE_VOLUME_CHANGE:
+        return []
+    return [
+        f'the volume of the host changed by {100 * change:+.0f} % when it was relaxed: look whether it is still the '
+        'crystal you mean, or take it as given (`relax_host: none`)'
+    ]
+
+
 def finite_size_warnings(band: Band, min_distance: float) -> list[str]:
-    """Return a warning where periodic images of the migrating ion are nearer to each other than asked."""
+    """Return a warning where periodic images of the migrating ion are nearer to each other than 8 Å, or than asked."""
+    from aiida_embarrier.structures.supercells import DEFAULT_MIN_DISTANCE
+
     distance = band.periodic_image_distance
+    min_distance = max(min_distance, DEFAULT_MIN_DISTANCE)  # a limit that was lowered does not enlarge the cell
     if distance >= min_distance:
         return []
     return [
         f'finite size: periodic images of the migrating {band.mobile_ion or "ions"} are {distance:.2f} Å apart, less '
         f'than {min_distance:g} Å; give endpoints in a larger supercell'
     ]
+
+
+def hop_warnings(band: Band, hop: dict[str, Any] | None) -> list[str]:
+    """Return warnings where what was computed is hardly the hop that was asked for."""
+    if band.hop_length is None:
+        return []
+    warnings = []
+    if hop is not None and abs(band.hop_length / hop['length'] - 1) > LARGE_HOP_CHANGE:
+        warnings.append(
+            f'the ion moves {band.hop_length:.2f} Å between the relaxed endpoints, the hop was {hop["length"]:.2f} Å '
+            'long: look where it went'
+        )
+    length = float(band.reaction_coordinate[-1])
+    if length > LONG_PATH * band.hop_length:
+        warnings.append(
+            f'the path over all atoms is {length:.1f} Å long for a way of the ion of {band.hop_length:.2f} Å: the host '
+            'rearranges along it'
+        )
+    return warnings
 
 
 def warnings_of(band: Band, found: Barriers) -> list[str]:

@@ -12,6 +12,7 @@ from aiida.orm import Dict, SinglefileData, StructureData
 from pydantic import ValidationError
 
 from aiida_embarrier.data.band import BandData
+from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.potentials import PotentialSpec
 from aiida_embarrier.jobs.schemas import (
     CHECKPOINT_FILE,
@@ -49,16 +50,6 @@ EXIT_CODE_OF_STATUS = {
     Status.COLLAPSED: 'ERROR_IMAGES_COLLAPSED',
     Status.NOT_CONVERGED: 'ERROR_NOT_CONVERGED',
 }
-
-
-def describe(error: ValidationError) -> str:
-    """Return what pydantic found wrong, one finding after the other, in one line."""
-    findings = []
-    for finding in error.errors():
-        where = '.'.join(str(part) for part in finding['loc'])
-        message = finding['msg'].removeprefix('Value error, ')
-        findings.append(f'{where}: {message} (got {finding["input"]!r})' if where else message)
-    return '; '.join(findings)
 
 
 def validate_potential(node: Dict | None, _: Any) -> str | None:

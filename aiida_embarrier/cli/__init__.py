@@ -8,6 +8,7 @@ command works with is imported when it runs.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from typing import Any
 
@@ -56,10 +57,14 @@ def _is_for_users(error: Exception) -> bool:
     return isinstance(error, kinds) and not isinstance(error, BrokenPipeError)
 
 
+_PORT = re.compile(r"^Error occurred validating port '[^']*': ")
+
+
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
-    return str(error) or type(error).__name__
+    # AiiDA puts the name of a port before what our validators say.
+    return _PORT.sub('', str(error)) or type(error).__name__
 
 
 @click.group(cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']})

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from aiida_embarrier.jobs.messages import describe
 
 __all__ = ('KNOWN_MODELS', 'KnownModel', 'PotentialSpec', 'file_sha256', 'resolve_potential')
 
@@ -142,10 +144,10 @@ def resolve_potential(name: str = 'chgnet', model: str | None = None, **entries:
         if 'distribution' not in entries:
             entries['distribution'] = distribution_of(calculator)
         entries.setdefault('version', _installed_version(entries['distribution']))
-        return PotentialSpec(name=name, model=model or calculator.split(':')[-1] or 'ase', **entries)
+        return _spec(name=name, model=model or calculator.split(':')[-1] or 'ase', **entries)
     models = [known for potential, known in KNOWN_MODELS if potential == name]
     model = model or (models[0] if models else '')
-    spec = PotentialSpec(name=name, model=model, **entries)
+    spec = _spec(name=name, model=model, **entries)
     known = KNOWN_MODELS[name, model]
     return spec.model_copy(
         update={
@@ -155,6 +157,13 @@ def resolve_potential(name: str = 'chgnet', model: str | None = None, **entries:
             'functional': spec.functional or known.functional,
         }
     )
+
+
+def _spec(**entries: Any) -> PotentialSpec:
+    try:
+        return PotentialSpec(**entries)
+    except ValidationError as error:
+        raise ValueError(f'potential: {describe(error)}') from error
 
 
 def weights_path(spec: PotentialSpec) -> Path | None:

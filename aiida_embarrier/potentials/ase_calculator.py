@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_embarrier.potentials.evaluator import Evaluation, ModelEvaluator, PotentialError
+from aiida_embarrier.potentials.evaluator import Evaluation, ModelEvaluator, PotentialError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class CalculatorEvaluator(ModelEvaluator):
         try:
             create = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise PotentialError(
+            raise WeightsError(
                 f'the calculator {calculator!r} cannot be imported ({error}): install its package where '
                 '`embarrier-worker` is installed, or correct `calculator`'
             ) from error

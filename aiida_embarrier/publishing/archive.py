@@ -51,7 +51,7 @@ def export_archive(
     if not entities:
         raise ValueError('nothing to export: name nodes or groups')
     if path.exists() and not overwrite:
-        raise ValueError(f'{path} exists: choose another name, or overwrite it')
+        raise ValueError(f'{path} exists: choose another name, or allow to overwrite it (--overwrite)')
     if not path.parent.is_dir():
         raise ValueError(f'the folder {path.parent} does not exist')
     members = [node for group in groups for node in group.nodes]

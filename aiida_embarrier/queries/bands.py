@@ -48,8 +48,8 @@ def find_bands(
     """Return the bands of the profile that meet every condition given, the newest first.
 
     :param ion: element of the migrating ion.
-    :param formula: reduced formula of an image.
-    :param host: reduced formula of the host crystal.
+    :param formula: formula of an image, in any spelling.
+    :param host: formula of the host crystal, in any spelling.
     :param barrier_min: smallest forward barrier in eV.
     :param barrier_max: largest forward barrier in eV.
     :param computed: only bands with energies, that is no starting bands.
@@ -57,7 +57,9 @@ def find_bands(
     :return: one row per band with `pk`, `uuid`, `ctime` and the attributes in :data:`COLUMNS`; energies in eV.
     """
     import pandas as pd
+    from pymatgen.core import Composition
 
+    formula, host = (name and Composition(name).reduced_formula for name in (formula, host))
     filters: dict[str, Any] = {}
     wanted = {
         'mobile_ion': ion,

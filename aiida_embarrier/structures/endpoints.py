@@ -173,6 +173,7 @@ def _check_room(end: Structure, name: str) -> None:
 
 def _warnings(structure: Structure, hop: Hop, distance: float, min_distance: float) -> list[str]:
     warnings = []
+    min_distance = max(min_distance, DEFAULT_MIN_DISTANCE)  # a limit that was lowered does not enlarge the cell
     if distance < min_distance - 1e-6:
         larger = supercell_for(structure, min_distance).diagonal().tolist()
         warnings.append(

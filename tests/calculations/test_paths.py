@@ -31,6 +31,36 @@ def test_create_endpoints():
     assert path['warnings'] == []
 
 
+def test_lowered_limit_does_not_silence_the_warning():
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    made = paths.create_endpoints(crystal, Dict({'ion': 'Al', 'number': 0}), Dict({'min_image_distance': 4.1}))
+    assert 'finite size' in made['path']['warnings'][0]
+    small = [node_from_structure(end)[0] for end in aluminium_vacancy_ends()]
+    made = paths.align(*small, Dict({'mechanism': 'vacancy', 'min_image_distance': 4.0}))
+    assert made['path']['warnings'] == []  # 8.1 Å
+
+
+def test_host_that_became_another_crystal_is_a_warning():
+    crystal, grown = aluminium((1, 1, 1)), aluminium((1, 1, 1))
+    grown.apply_strain(0.05)
+    nodes = {'crystal': node_from_structure(crystal)[0], 'host': node_from_structure(grown)[0]}
+    made = paths.create_endpoints(
+        hop=Dict({'ion': 'Al', 'number': 0}), parameters=Dict({'min_image_distance': 8.0}), **nodes
+    )
+    assert 'the volume of the host changed by +16 %' in made['path']['warnings'][0]
+
+
+def test_hop_that_became_another_is_a_warning():
+    band = computed_band()
+    path = Dict({'warnings': [], 'hop': {'length': 2 * band.hop_length}})
+    summary = paths.summarise(BandData(band), path=path)
+    assert any('look where it went' in warning for warning in summary['warnings'])
+    positions = band.positions.copy()
+    positions[:, 5, 2] += [0, 3, 6, 9, 12]
+    summary = paths.summarise(BandData(band.replace(positions=positions)))
+    assert any('the host rearranges along it' in warning for warning in summary['warnings'])
+
+
 def test_small_supercell_gives_a_warning_that_travels():
     crystal, _ = node_from_structure(aluminium((1, 1, 1)))
     parameters = Dict({'min_image_distance': 8.0, 'supercell': [2, 2, 1]})

@@ -1,0 +1,20 @@
+"""Messages about input that does not fit a schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ('describe',)
+
+
+def describe(error: ValidationError) -> str:
+    """Return what pydantic found wrong, one finding after the other, in one line."""
+    findings = []
+    for finding in error.errors():
+        where = '.'.join(str(part) for part in finding['loc'])
+        message = finding['msg'].removeprefix('Value error, ')
+        findings.append(f'{where}: {message} (got {finding["input"]!r})' if where else message)
+    return '; '.join(findings)
