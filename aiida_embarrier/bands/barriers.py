@@ -26,6 +26,8 @@ EQUIVALENCE_TOLERANCE = 0.02
 MINIMUM_DEPTH = 0.001
 #: Depth in eV from which an interior minimum is a place where an ion rests, and a path worth splitting.
 SPLIT_DEPTH = 0.02
+#: Images whose energies differ by less, in eV, count as equally low where the image at which a rise begins is named.
+TIE_TOLERANCE = 0.001
 
 
 class InteriorMinimum(NamedTuple):
@@ -50,7 +52,8 @@ class Barriers:
     :param span: largest minus smallest energy.
     :param rate_limiting: largest rise from any image to a later one; on a periodic path the same as the span.
     :param rate_limiting_reverse: the same for the path walked backwards.
-    :param rate_limiting_images: the images between which `rate_limiting` rises: its low and its high end.
+    :param rate_limiting_images: the images between which `rate_limiting` rises: its low and its high end. Of several
+        images within 1 meV of the lowest the first is named, for which of them is the lowest is noise.
     :param highest_image: index of the image with the largest energy; an endpoint with `endpoint_maximum`.
     :param endpoint_maximum: whether no interior image lies above both endpoints, so that there is no saddle between.
     :param equivalent_endpoints: whether the endpoints are taken as equivalent, and the path as periodic.
@@ -135,7 +138,7 @@ def barriers(
     rise_back, _ = _largest_rise(values[::-1])
     if equivalent_endpoints:
         rise = rise_back = span
-        images = int(np.argmin(values)), highest
+        images = _first_lowest(values), highest
     return Barriers(
         forward=float(largest - values[0]),
         reverse=float(largest - values[last]),
@@ -177,7 +180,11 @@ def _largest_rise(values: np.ndarray) -> tuple[float, tuple[int, int]]:
     """Return the largest rise from an image to a later one (0 on a path that only falls) and its two images."""
     rises = values - np.minimum.accumulate(values)
     high = int(np.argmax(rises))
-    return float(rises[high]), (int(np.argmin(values[: high + 1])), high)
+    return float(rises[high]), (_first_lowest(values[: high + 1]), high)
+
+
+def _first_lowest(values: np.ndarray) -> int:
+    return int(np.argmax(values <= values.min() + TIE_TOLERANCE))
 
 
 def _interior_minima(values: np.ndarray, depth: float) -> tuple[InteriorMinimum, ...]:
