@@ -25,9 +25,23 @@ __all__ = ('command',)
 @click.option(
     '--path', 'through_crystal', is_flag=True, help='Draw the way through the crystal instead of the energies.'
 )
+@click.option(
+    '--direction',
+    type=int,
+    nargs=3,
+    metavar='U V W',
+    help='With --path: lattice direction along which to look at the crystal; the one that shows the path best unless '
+    'given.',
+)
 @FORMAT
 @with_profile
-def command(nodes: tuple[str, ...], output: Path, through_crystal: bool, output_format: str) -> None:
+def command(
+    nodes: tuple[str, ...],
+    output: Path,
+    through_crystal: bool,
+    direction: tuple[int, int, int] | None,
+    output_format: str,
+) -> None:
     """Draw the energy path of one or more bands (PKs or UUIDs of bands or of processes)."""
     from aiida_embarrier.figures.energy_path import energy_path
     from aiida_embarrier.figures.migration_path import migration_path
@@ -36,7 +50,9 @@ def command(nodes: tuple[str, ...], output: Path, through_crystal: bool, output_
     bands = [load_band(node).band for node in nodes]
     if through_crystal and len(bands) > 1:
         raise click.UsageError('--path draws one band at a time')
-    save(migration_path(bands[0]) if through_crystal else energy_path(bands), output)
+    if direction is not None and not through_crystal:
+        raise click.UsageError('--direction is that of the way through the crystal: add --path')
+    save(migration_path(bands[0], direction=direction) if through_crystal else energy_path(bands), output)
     if output_format == 'json':
         echo_json({'file': output})
     else:

@@ -65,6 +65,18 @@ def test_plot(run, band, tmp_path, suffix):
     run('plot', band.pk, '--path', '-o', path)
 
 
+def test_plot_along_a_direction(run, band, tmp_path):
+    files = [tmp_path / name for name in ('a.svg', 'b.svg')]
+    for file, direction in zip(files, (('0', '1', '0'), ('1', '-1', '0')), strict=True):
+        run('plot', band.pk, '--path', '--direction', *direction, '-o', file)
+    assert 'seen along [010]' in files[0].read_text()
+    assert files[0].read_text() != files[1].read_text()
+    refused = tmp_path / 'c.svg'
+    assert 'add --path' in run('plot', band.pk, '--direction', 0, 1, 0, '-o', refused, code=2)
+    assert 'has no length' in run('plot', band.pk, '--path', '--direction', 0, 0, 0, '-o', refused, code=1)
+    assert not refused.exists()
+
+
 def test_plot_of_several_bands(run, band, tmp_path):
     run('plot', band.pk, band.pk, '-o', tmp_path / 'x.png')
     assert 'one band at a time' in run('plot', band.pk, band.pk, '--path', '-o', tmp_path / 'x.png', code=2)
