@@ -23,6 +23,9 @@ COLUMNS = (
     Column('clearance (Å)', 'clearance', '.2f'),
 )
 
+#: A straight line that passes an atom nearer than this, in Å, goes through it.
+THROUGH_ATOM = 0.5
+
 
 @click.command('hops')
 @STRUCTURE
@@ -49,6 +52,12 @@ COLUMNS = (
     metavar='Å',
     help='Smallest distance between periodic images of the ion in the supercell; 8 Å unless given.',
 )
+@click.option(
+    '--symprec',
+    type=float,
+    metavar='Å',
+    help='How far sites may lie from where symmetry wants them; 0.01 Å unless given. Hops are told apart by it.',
+)
 @FORMAT
 def command(
     structure: Path,
@@ -57,14 +66,16 @@ def command(
     max_length: float | None,
     extra_vacancies: int,
     min_distance: float | None,
+    symprec: float | None,
     output_format: str,
 ) -> None:
     """List the symmetry-distinct hops of an ion in the crystal in FILE, shortest first.
 
-    FILE is anything that pymatgen or ASE reads: CIF, POSCAR, extended XYZ. Needs no AiiDA profile. The number of a
-    hop is what `launch barrier --hop` takes.
+    Lengths that agree within --symprec count as one, and such hops come in the order of their sites. FILE is anything
+    that pymatgen or ASE reads: CIF, POSCAR, extended XYZ. Needs no AiiDA profile. The number of a hop is what `launch
+    barrier --hop` takes.
     """
-    result = find(structure, ion, mechanism, max_length, extra_vacancies, min_distance)
+    result = find(structure, ion, mechanism, max_length, extra_vacancies, min_distance, symprec)
     if output_format == 'json':
         echo_json(result)
     else:
@@ -72,28 +83,50 @@ def command(
 
 
 def find(
-    path: Path, ion: str, mechanism: str, max_length: float | None, extra_vacancies: int, min_distance: float | None
+    path: Path,
+    ion: str,
+    mechanism: str,
+    max_length: float | None,
+    extra_vacancies: int,
+    min_distance: float | None,
+    symprec: float | None,
 ) -> dict[str, Any]:
     """Return the hops and the supercell for them, as the command prints them in JSON."""
     from aiida_embarrier.bands.geometry import image_distance
-    from aiida_embarrier.structures.hops import find_hops
+    from aiida_embarrier.structures.hops import DEFAULT_SYMPREC, find_hops
     from aiida_embarrier.structures.reading import read_structure
     from aiida_embarrier.structures.supercells import Supercell, supercell_for
 
     crystal = read_structure(path)
-    hops = find_hops(crystal, ion, mechanism=mechanism, max_length=max_length, extra_vacancies=extra_vacancies)
+    symprec = DEFAULT_SYMPREC if symprec is None else symprec
+    hops = find_hops(
+        crystal, ion, mechanism=mechanism, max_length=max_length, symprec=symprec, extra_vacancies=extra_vacancies
+    )
     matrix = supercell_for(crystal) if min_distance is None else supercell_for(crystal, min_distance)
     added = 1 if mechanism == 'interstitial' else -1 - extra_vacancies
+    cells = Supercell(crystal, matrix).size
+    if mechanism == 'vacancy':
+        _check_room(cells * sum(site.specie.symbol == ion for site in crystal), ion, extra_vacancies, matrix)
     return {
         'file': str(path),
         'formula': crystal.composition.reduced_formula,
         'ion': ion,
         'mechanism': mechanism,
+        'symprec': symprec,
         'supercell': matrix,
-        'supercell_atoms': Supercell(crystal, matrix).size * len(crystal) + added,
+        'supercell_atoms': cells * len(crystal) + added,
         'image_distance': image_distance(matrix @ crystal.lattice.matrix),
         'hops': [hop.to_dict() for hop in hops],
     }
+
+
+def _check_room(n_sites: int, ion: str, extra_vacancies: int, matrix: Any) -> None:
+    # The two ends of the hop are sites too.
+    if n_sites < extra_vacancies + 2:
+        raise ValueError(
+            f'there are not enough sites for {extra_vacancies} further vacancies: the supercell {_supercell(matrix)} '
+            f'has {n_sites} sites of {ion}, and the hop itself takes two; ask for fewer, or raise --min-distance'
+        )
 
 
 def _echo_text(result: dict[str, Any]) -> None:
@@ -103,14 +136,39 @@ def _echo_text(result: dict[str, Any]) -> None:
     columns = list(COLUMNS)
     if any(hop['further_vacancies'] for hop in result['hops']):
         columns.append(Column('further vacancies', lambda hop: ', '.join(map(_site, hop['further_vacancies']))))
+    if any(_note(hop) for hop in result['hops']):
+        columns.append(Column('note', _note))
     if result['hops']:
         echo_table(result['hops'], columns)
+        _echo_footnotes(result)
     else:
         click.echo('Allow longer hops with --max-length.')
     click.echo(
         f'\nsupercell {_supercell(result["supercell"])}: {result["supercell_atoms"]} atoms, periodic images of the ion '
         f'{result["image_distance"]:.2f} Å apart'
     )
+
+
+def _note(hop: dict[str, Any]) -> str:
+    from aiida_embarrier.bands.geometry import MIN_CLEARANCE
+
+    if hop['clearance'] < THROUGH_ATOM:
+        return 'through an atom'
+    return 'close to an atom' if hop['clearance'] < MIN_CLEARANCE else ''
+
+
+def _echo_footnotes(result: dict[str, Any]) -> None:
+    """Say below the table what its columns do not say themselves."""
+    click.echo('\nclearance: distance of the straight line of the hop from the nearest other atom')
+    if any(_note(hop) for hop in result['hops']):
+        click.echo('A hop marked as close to or through an atom has to bend around it, or is no hop of its own.')
+    # As the table shows them: two lengths that look alike are in order.
+    lengths = [float(format(hop['length'], '.3f')) for hop in result['hops']]
+    if lengths != sorted(lengths):
+        click.echo(
+            f'Lengths that agree within {result["symprec"]:g} Å (--symprec) count as one; such hops come in the order '
+            'of their sites.'
+        )
 
 
 def _site(site: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pymatgen.core import Element
 
 from aiida_embarrier.bands.geometry import OVERLAP
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('check_crystal', 'check_ion', 'site_name')
+__all__ = ('check_crystal', 'check_element', 'check_ion', 'site_name')
 
 
 def site_name(structure: Structure, index: int) -> str:
@@ -74,10 +75,27 @@ def check_ion(structure: Structure, ion: str) -> list[int]:
     """Return the indices of the sites that hold an ion.
 
     :param ion: chemical symbol.
-    :raises ValueError: where the structure has none; the message names what it has.
+    :raises ValueError: where the structure has none; the message names what it has, and what may have been meant.
     """
     sites = [index for index, site in enumerate(structure) if site.specie.symbol == ion]
     if not sites:
         elements = ', '.join(sorted({site.specie.symbol for site in structure}))
-        raise ValueError(f'there is no {ion!r} in {structure.composition.reduced_formula}: it consists of {elements}')
+        message = f'there is no {ion!r} in {structure.composition.reduced_formula}: it consists of {elements}'
+        if Element.is_valid_symbol(ion):
+            message += "; for an added ion choose mechanism='interstitial' (--mechanism interstitial)"
+        raise ValueError(message + _suggestion(ion))
     return sites
+
+
+def check_element(ion: str) -> None:
+    """Refuse what is no chemical symbol.
+
+    :raises ValueError: with the symbol that may have been meant.
+    """
+    if not Element.is_valid_symbol(ion):
+        raise ValueError(f'{ion!r} is no element: give a chemical symbol such as Li' + _suggestion(ion))
+
+
+def _suggestion(ion: str) -> str:
+    symbol = ion.strip().capitalize()
+    return f'; did you mean {symbol}?' if symbol != ion and Element.is_valid_symbol(symbol) else ''

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Element
 
-from aiida_embarrier.structures.crystals import check_crystal, check_ion
+from aiida_embarrier.structures.crystals import check_crystal, check_element, check_ion
 from aiida_embarrier.structures.interstitials import complete_sites, interstitial_sites
 from aiida_embarrier.structures.sublattices import Sublattice, preference
 from aiida_embarrier.structures.symmetry import symmetry_operations
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ('Hop', 'HopSite', 'find_hops', 'select_hop')
 
+#: How far sites may lie from where symmetry wants them unless told otherwise, in Å.
+DEFAULT_SYMPREC = 0.01
 #: Longest hop that is sought unless told otherwise, in Å.
 DEFAULT_MAX_LENGTH = 5.0
 
@@ -136,11 +137,13 @@ def select_hop(hops: Sequence[Hop], number: int) -> Hop:
     :raises ValueError: where there is none; the message says how many there are.
     """
     if not hops:
-        raise ValueError('the crystal has no hop within the largest length: allow longer hops (max_length)')
+        raise ValueError(
+            'the crystal has no hop within the largest length: allow longer hops with max_length (--max-length)'
+        )
     if not 0 <= number < len(hops):
         raise ValueError(
-            f'there is no hop {number}: {hops[0].ion} has {len(hops)} distinct hop(s) up to {hops[-1].length:.2f} Å, '
-            f'numbered 0 to {len(hops) - 1}'
+            f'there is no hop {number}: {hops[0].ion} has {len(hops)} distinct hop(s) within the largest length, '
+            f'numbered 0 to {len(hops) - 1}; a larger max_length (--max-length) finds more'
         )
     return hops[number]
 
@@ -152,17 +155,18 @@ def find_hops(
     mechanism: str = 'vacancy',
     max_length: float | None = None,
     sites: Sequence[Sequence[float]] | None = None,
-    symprec: float = 0.01,
+    symprec: float = DEFAULT_SYMPREC,
     moment_tolerance: float = 0.1,
     extra_vacancies: int = 0,
     through: bool = False,
 ) -> list[Hop]:
     """Return all symmetry-distinct hops of an ion in a crystal, shortest first, numbered from 0.
 
-    Hops of one length (within `symprec`) come with the most compact set of further vacancies first, then in the order
-    of their sites in the host. The hop that stands for its equivalents starts at the site with the lowest index and
-    stays as near to the home cell as it can. Symmetry is that of the cell as given: a supercell of a crystal may tell
-    apart what its primitive cell does not.
+    Lengths within `symprec` of each other count as one, so that noise of the coordinates does not change the numbers:
+    such hops need not come in the order of their last digits. Hops of one length come with the most compact set of
+    further vacancies first, then in the order of their sites in the host. The hop that stands for its equivalents
+    starts at the site with the lowest index and stays as near to the home cell as it can. Symmetry is that of the cell
+    as given: a supercell of a crystal may tell apart what its primitive cell does not.
 
     :param structure: the host, ordered: for `vacancy` with the ion on all its sites, for `interstitial` without the
         ion that moves (other ions of the element may be there).
@@ -177,12 +181,14 @@ def find_hops(
     :param extra_vacancies: how many further sites of the ion are empty, each within `max_length` of both ends.
     :param through: whether to list hops too whose straight line passes another site of the ion within 1 Å; these are
         two hops in a row and normally left out.
-    :raises ValueError: for an ion that the host has not, an unknown mechanism, interstitial sites on top of atoms, and
-        structures that :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
+    :raises ValueError: for an ion that the host has not, an unknown mechanism, interstitial sites on top of atoms, more
+        further vacancies than there are sites near a hop, and structures that :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
     """
     check_crystal(structure)
     if max_length is not None and not (np.isfinite(max_length) and max_length > 0):
         raise ValueError(f'the longest hop must be a positive length in Å, got {max_length}')
+    if not (np.isfinite(symprec) and symprec > 0):
+        raise ValueError(f'symprec must be a positive distance in Å, got {symprec}')
     if extra_vacancies < 0:
         raise ValueError(f'the number of further vacancies cannot be negative, got {extra_vacancies}')
     if mechanism == 'vacancy':
@@ -192,8 +198,7 @@ def find_hops(
         operations = symmetry_operations(structure, symprec, moment_tolerance)
         points = structure.frac_coords[indices]
     elif mechanism == 'interstitial':
-        if not Element.is_valid_symbol(ion):
-            raise ValueError(f'{ion!r} is no element: give a chemical symbol such as Li')
+        check_element(ion)
         if extra_vacancies:
             raise ValueError('further vacancies belong to the vacancy mechanism: leave extra_vacancies at 0')
         indices = None

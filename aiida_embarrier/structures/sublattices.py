@@ -86,7 +86,10 @@ class Sublattice:
                     yield first, (int(number), _cell(image)), float(distance)
 
     def paths(self, max_length: float, extra_vacancies: int) -> Iterator[Path]:
-        """Yield all hops from a site in the home cell, in both directions, with all sets of further vacancies."""
+        """Yield all hops from a site in the home cell, in both directions, with all sets of further vacancies.
+
+        :raises ValueError: where no hop has so many sites near both ends, and where there are too many sets of them.
+        """
         neighbours: dict[int, dict[Point, float]] = {number: {} for number in range(len(self.points))}
         for first, second, distance in self._pairs(max_length + 1e-6):
             neighbours[first][second] = distance
@@ -98,6 +101,13 @@ class Sublattice:
             for first, near in neighbours.items()
             for second in near
         }
+        most = max(map(len, around.values()), default=0)
+        if around and most < extra_vacancies:
+            raise ValueError(
+                f'there are not enough sites for {extra_vacancies} further vacancies: within {max_length:.2f} Å of both '
+                f'ends of a hop lie at most {most} other site(s) of the ion; ask for fewer, or raise max_length '
+                '(--max-length)'
+            )
         count = sum(math.comb(len(common), extra_vacancies) for common in around.values())
         if count > MAX_CONFIGURATIONS:
             raise ValueError(

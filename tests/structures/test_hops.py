@@ -391,12 +391,18 @@ def test_multiplicities_agree_with_pymatgen_analysis_diffusion(shared_data, file
 def test_an_unknown_ion_is_refused_with_what_there_is(olivine):
     with pytest.raises(ValueError, match="no 'Na' in LiFePO4: it consists of Fe, Li, O, P"):
         find_hops(olivine, 'Na')
+    with pytest.raises(ValueError, match="for an added ion choose mechanism='interstitial'"):
+        find_hops(olivine, 'Na')
+    with pytest.raises(ValueError, match=r"no 'li' in LiFePO4: .*O, P; did you mean Li\?"):
+        find_hops(olivine, 'li')
+    with pytest.raises(ValueError, match=r"'NA' is no element: .*; did you mean Na\?"):
+        find_hops(olivine, 'NA', mechanism='interstitial')
 
 
 def test_a_hop_that_does_not_exist_is_refused_with_how_many_there_are(olivine):
     hops = find_hops(olivine, 'Li')
     assert select_hop(hops, 1) is hops[1]
-    with pytest.raises(ValueError, match=r'no hop 7: Li has 2 distinct hop\(s\) up to 4.69 Å, numbered 0 to 1'):
+    with pytest.raises(ValueError, match=r'no hop 7: Li has 2 distinct .* numbered 0 to 1; a larger max_length'):
         select_hop(hops, 7)
     with pytest.raises(ValueError, match='no hop -1'):
         select_hop(hops, -1)
@@ -417,6 +423,8 @@ def test_the_longest_hop_reaches_the_next_site_where_that_is_far():
         ({'mechanism': 'exchange'}, 'choose vacancy or interstitial'),
         ({'max_length': -1.0}, 'positive length'),
         ({'extra_vacancies': -1}, 'negative'),
+        ({'extra_vacancies': 99}, r'not enough sites for 99 .* at most \d+ other'),
+        ({'symprec': 0.0}, 'symprec must be a positive distance in Å, got 0.0'),
         ({'sites': [[0, 0, 0]]}, 'leave them out'),
         ({'mechanism': 'interstitial', 'sites': [[0, 0, 0.05]]}, 'from Li'),
         ({'mechanism': 'interstitial', 'sites': [0, 0, 0.5]}, 'three numbers each'),
