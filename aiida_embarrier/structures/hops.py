@@ -182,7 +182,8 @@ def find_hops(
     :param through: whether to list hops too whose straight line passes another site of the ion within 1 Å; these are
         two hops in a row and normally left out.
     :raises ValueError: for an ion that the host has not, an unknown mechanism, interstitial sites on top of atoms, more
-        further vacancies than there are sites near a hop, and structures that :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
+        further vacancies than there are sites near a hop, and structures that
+        :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
     """
     check_crystal(structure)
     if max_length is not None and not (np.isfinite(max_length) and max_length > 0):

@@ -104,8 +104,8 @@ class Sublattice:
         most = max(map(len, around.values()), default=0)
         if around and most < extra_vacancies:
             raise ValueError(
-                f'there are not enough sites for {extra_vacancies} further vacancies: within {max_length:.2f} Å of both '
-                f'ends of a hop lie at most {most} other site(s) of the ion; ask for fewer, or raise max_length '
+                f'there are not enough sites for {extra_vacancies} further vacancies: within {max_length:.2f} Å of '
+                f'both ends of a hop lie at most {most} other site(s) of the ion; ask for fewer, or raise max_length '
                 '(--max-length)'
             )
         count = sum(math.comb(len(common), extra_vacancies) for common in around.values())
