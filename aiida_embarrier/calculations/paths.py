@@ -31,7 +31,7 @@ LARGE_HOP_CHANGE = 0.3
 LONG_PATH = 2.5
 
 #: Keys of a hop that is chosen among those which `aiida-embarrier hops` lists.
-HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites')
+HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites', 'symprec')
 
 
 def refuse_politely(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -56,6 +56,7 @@ def command() -> None:
 )
 @click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.')
 @click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
+@click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.')
 @click.option('--initial', type=STRUCTURE_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
 @click.option('--final', type=STRUCTURE_FILE, metavar='FILE', help='Final endpoint.')
 @click.option(
@@ -129,6 +130,7 @@ def _builder(
     mechanism: str,
     max_length: float | None,
     extra_vacancies: int,
+    symprec: float | None,
     initial: Path | None,
     final: Path | None,
     lattice_policy: str | None,
@@ -180,6 +182,8 @@ def _builder(
         inputs['hop'] = {'ion': ion, 'number': hop, 'mechanism': mechanism}
         if max_length is not None:
             inputs['hop']['max_length'] = max_length
+        if symprec is not None:
+            inputs['hop']['symprec'] = symprec
         if extra_vacancies:
             inputs['hop']['extra_vacancies'] = extra_vacancies
     elif initial is not None and final is not None:
