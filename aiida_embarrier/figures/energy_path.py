@@ -12,13 +12,14 @@ import numpy as np
 from aiida_embarrier.bands import Band
 from aiida_embarrier.bands.barriers import Barriers, barriers
 from aiida_embarrier.bands.profile import EnergyProfile
-from aiida_embarrier.figures.style import COLOURS, colours, heading, how_computed, new_figure
+from aiida_embarrier.figures.style import COLOURS, chemical, colours, heading, how_computed, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import BboxBase
 
 __all__ = ('energy_path',)
 
@@ -26,6 +27,14 @@ _WARNING_COLOUR = COLOURS[1]
 _POINTS_OF_CURVE = 400
 #: A barrier below this, in eV, is too low for an arrow.
 _LOWEST_ARROW = 0.001
+#: A spline that rises above the highest image by more than this, in eV, asks for more images there.
+_CLEARLY_ABOVE = 0.005
+#: Characters of the caption that fit into one inch.
+_CHARACTERS_PER_INCH = 18
+#: Parts of a barrier below its top at which its label may stand, the best first.
+_LABEL_PLACES = (0.22, 0.35, 0.5, 0.65, 0.78)
+#: Free space around a label in points.
+_LABEL_MARGIN = 4
 
 
 @dataclass(frozen=True)
@@ -81,18 +90,34 @@ def energy_path(
     axes.margins(y=0.08)
     axes.set_title(title if title is not None else _title(curves), fontsize=11)
     if len(curves) == 1:
-        _draw_barriers(axes, curves[0])
         _write_below(figure, curves[0])
+        _draw_barriers(figure, curves[0])
     else:
         figure.legend(loc='outside lower center', frameon=False, fontsize=9)
     return figure
 
 
 def _labels(bands: Sequence[Band]) -> list[str]:
-    """Return how each band was computed, numbered where that does not tell bands apart."""
-    names = [how_computed(band) or 'band' for band in bands]
+    """Return what tells bands apart: host, ion, mechanism and charge where they differ, then how each was computed.
+
+    Bands that all this does not tell apart are numbered.
+    """
+    charges = ['' if not band.info.charge else f'charge {band.info.charge:+g}' for band in bands]
+    aspects = [
+        [chemical(host) for host in _hosts(bands)],
+        [band.mobile_ion or '' for band in bands],
+        [band.info.mechanism or '' for band in bands],
+        [charge or 'neutral' for charge in charges],
+        [how_computed(band) for band in bands],
+    ]
+    told = [aspect for aspect in aspects[:-1] if len(set(aspect)) > 1] + aspects[-1:]
+    names = [', '.join(filter(None, parts)) or 'band' for parts in zip(*told, strict=True)]
     counts = Counter(names)
     return [f'{name} ({number})' if counts[name] > 1 else name for number, name in enumerate(names, start=1)]
+
+
+def _hosts(bands: Sequence[Band]) -> list[str]:
+    return [band.info.host or band.formula for band in bands]
 
 
 def _draw_curve(axes: Axes, curve: _Curve, colour: str) -> None:
@@ -120,12 +145,19 @@ def _draw_curve(axes: Axes, curve: _Curve, colour: str) -> None:
     )
 
 
-def _draw_barriers(axes: Axes, curve: _Curve) -> None:
-    """Draw the forward and the reverse barrier as arrows above the ends of the path."""
+def _draw_barriers(figure: Figure, curve: _Curve) -> None:
+    """Draw the forward and the reverse barrier as arrows above the ends of the path.
+
+    To be called when everything else is drawn, for the labels go where they cover nothing.
+    """
+    axes = figure.axes[0]
     found, relative, coordinates = curve.barriers, curve.relative, curve.profile.coordinates
     top = float(relative.max())
     if max(found.forward, found.reverse) >= _LOWEST_ARROW:
         axes.hlines(top, coordinates[0], coordinates[-1], colors='0.6', linestyles=':', linewidth=1, zorder=1)
+    figure.draw_without_rendering()  # the layout says how large things are
+    margin = _LABEL_MARGIN * figure.dpi / 72
+    above = []
     for name, barrier, end, side in (
         ('forward', found.forward, 0, 'left'),
         ('reverse', found.reverse, -1, 'right'),
@@ -135,37 +167,54 @@ def _draw_barriers(axes: Axes, curve: _Curve) -> None:
         place = float(coordinates[end])
         arrow = {'arrowstyle': '<|-|>', 'color': '0.25', 'shrinkA': 4, 'shrinkB': 0, 'linewidth': 1}
         axes.annotate('', (place, top), (place, float(relative[end])), arrowprops=arrow, zorder=2)
-        axes.annotate(
+        label = axes.annotate(
             f'{name}\n{barrier:.3f} eV',
-            (place, top - 0.22 * barrier),
+            (place, top),
             xytext=(7 if side == 'left' else -7, 0),
             textcoords='offset points',
-            ha='left' if side == 'left' else 'right',
+            ha=side,
             va='center',
             fontsize=10,
         )
+        for part in _LABEL_PLACES:
+            label.xy = (place, top - part * barrier)
+            if _is_free(label.get_window_extent().padded(margin), axes, curve):
+                break
+        else:
+            label.xy = (place, top)
+            label.set(text=f'{name} {barrier:.3f} eV', va='bottom', position=(0, 3))
+            above.append(label)
+    if above:
+        low, high = axes.get_ylim()
+        box = axes.get_window_extent()
+        needed = max(label.get_window_extent().y1 for label in above) + margin
+        # The top of the labels is a distance in points above a height in eV.
+        part = (needed - axes.transData.transform((0, top))[1]) / box.height
+        axes.set_ylim(top=max(high, low + (top - low) / (1 - part)))
+
+
+def _is_free(box: BboxBase, axes: Axes, curve: _Curve) -> bool:
+    """Return whether a box in pixels covers neither the curve nor its points, the line at its top or that at zero."""
+    coordinates = curve.profile.coordinates
+    grid = np.linspace(coordinates[0], coordinates[-1], _POINTS_OF_CURVE)
+    energies = curve.profile.energy(grid) - curve.band.energies[0]
+    levels = [np.column_stack([grid, np.full_like(grid, level)]) for level in (0.0, curve.relative.max())]
+    drawn = np.concatenate([np.column_stack([grid, energies]), np.column_stack([coordinates, curve.relative]), *levels])
+    x, y = axes.transData.transform(drawn).T
+    return not bool(np.any((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)))
 
 
 def _write_below(figure: Figure, curve: _Curve) -> None:
     """Write the other barriers, the definitions and what the reader has to be warned of below the axes."""
     found, info = curve.barriers, curve.band.info
-    start, end = found.rate_limiting_images
-    place, height = curve.profile.maximum()
-    lines = [
-        f'rate-limiting {found.rate_limiting:.3f} eV (image {start} to {end}), span {found.span:.3f} eV, '
-        f'maximum of the spline {height - curve.band.energies[0]:.3f} eV at {place:.2f} Å',
-        *(
-            f'{name.replace("_", "-")}: {found.definitions[name]}'
-            for name in ('forward', 'reverse', 'rate_limiting', 'span')
-        ),
-    ]
     warnings = []
     if curve.unconverged:
         force = '' if info.residual_force is None else f': residual force {info.residual_force:.3f} eV/Å'
         warnings.append(f'NOT CONVERGED{force}')
     if found.endpoint_maximum:
         warnings.append('no image lies above both ends: there is no saddle between them')
-    text = '\n'.join(line for entry in lines for line in textwrap.wrap(entry, 108))
+    width = round(_CHARACTERS_PER_INCH * figure.get_figwidth())
+    text = '\n'.join(line for entry in _caption(curve) for line in _evenly_wrapped(entry, width))
     figure.supxlabel(text, fontsize=7.5, color='0.3', x=0.02, ha='left', linespacing=1.4)
     if warnings:
         axes = figure.axes[0]
@@ -185,11 +234,47 @@ def _write_below(figure: Figure, curve: _Curve) -> None:
         )
 
 
+def _caption(curve: _Curve) -> list[str]:
+    """Return the paragraphs of the caption: what the arrows do not show, with its definition."""
+    found = curve.barriers
+    start, end = found.rate_limiting_images
+    place, height = curve.profile.maximum()
+    rise = 'largest rise of the energy from any image to a later one'
+    if found.equivalent_endpoints:
+        rise = 'largest rise along the path, periodic because its ends are equivalent'
+    excess = height - float(curve.band.energies.max())
+    more = ''
+    if excess > _CLEARLY_ABOVE:
+        more = f', {excess:.3f} eV above the highest image: more images there would help'
+    return [
+        f'rate-limiting {found.rate_limiting:.3f} eV (image {start} to {end}): {rise}',
+        f'span {found.span:.3f} eV: largest energy of all images minus the lowest; '
+        'forward and reverse: minus the first and the last',
+        f'maximum of the spline {height - curve.band.energies[0]:.3f} eV at {place:.2f} Å{more}',
+    ]
+
+
+def _evenly_wrapped(text: str, width: int) -> list[str]:
+    """Return a text in as few lines as it needs, about equally long, so that no word stands alone in the last."""
+    lines = textwrap.wrap(text, width)
+    for narrower in range(width - 1, max(map(len, text.split())), -1):
+        tried = textwrap.wrap(text, narrower)
+        if len(tried) > len(lines):
+            break
+        lines = tried
+    return lines
+
+
 def _title(curves: Sequence[_Curve]) -> str:
     """Return a title of what all bands have in common; for one band also how it was computed."""
     first = curves[0].band
     headings = {heading(curve.band) for curve in curves}
-    title = headings.pop() if len(headings) == 1 else 'Migration paths'
+    if len(headings) > 1:
+        ions = {curve.band.mobile_ion for curve in curves}
+        hosts = set(_hosts([curve.band for curve in curves]))
+        paths = f'{ions.pop()} migration paths' if len(ions) == 1 and None not in ions else 'Migration paths'
+        return f'{paths} in {chemical(hosts.pop())}' if len(hosts) == 1 else paths
+    title = headings.pop()
     if len(curves) > 1:
         return title
     climbing = {True: 'climbing image', False: 'no climbing image', None: ''}[first.info.climbing]

@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize, to_hex, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from aiida_embarrier.figures.style import colours, heading, how_computed, new_figure
+from aiida_embarrier.figures.style import element_colour, heading, how_computed, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,12 @@ _FADING = 0.65
 #: A direction with more indices must show the path this much better: columns of atoms make clean pictures.
 _SIMPLER_PREFERRED = 1.3
 _ION_COLOUR = '#333333'
+_OTHER_SITES_COLOUR = '#BBBBBB'
 _ION_RADIUS = 0.3  # Å
+#: Lattice vectors whose projection is shorter than this part of their length point at the reader, or away.
+_SHORTEST_ARROW = 0.12
+#: Arrows of lattice vectors with a smaller angle between them, in degrees, share one label.
+_SHARED_LABEL = 25
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,9 @@ def _view(lattice: np.ndarray, indices: Sequence[int], path: np.ndarray) -> _Vie
 def _draw_atoms(axes: Axes, elements: list[str], atoms: np.ndarray, ion: str | None) -> list[Line2D]:
     """Draw bonds and atoms from back to front, and return what the legend says about them."""
     counts = Counter(element for element in elements if element != ion)
-    palette = dict(zip(sorted(counts, key=lambda element: (-counts[element], element)), _host_colours(), strict=False))
+    palette = {element: element_colour(element) for element in sorted(counts, key=lambda name: (-counts[name], name))}
     if ion in elements:
-        palette[str(ion)] = '#BBBBBB'
+        palette[str(ion)] = _OTHER_SITES_COLOUR
     radii = np.array([_radius(element) for element in elements])
     depth = atoms[:, 2]
     # 0 in front of the path and at its height, 1 for what lies farthest behind.
@@ -211,17 +216,10 @@ def _draw_atoms(axes: Axes, elements: list[str], atoms: np.ndarray, ion: str | N
     ]
 
 
-def _host_colours() -> list[str]:
-    """Return colours for host elements, vermillion first: the most frequent element is the anion, as a rule oxygen."""
-    palette = colours()
-    blue, vermillion, green, purple, orange, sky = (next(palette) for _ in range(6))
-    return [vermillion, purple, green, sky, orange, blue]
-
-
 def _draw_ions(figure: Figure, axes: Axes, band: Band, ions: np.ndarray) -> list[Line2D]:
     """Draw the images of every migrating ion, its ends numbered, and return what the legend says about them."""
     known = bool(np.isfinite(band.energies).all())
-    relative = 1000 * (band.energies - band.energies[0])
+    relative = band.energies - band.energies[0]
     for track in ions:
         axes.plot(track[:, 0], track[:, 1], color=_ION_COLOUR, linewidth=1.5, zorder=3)
         circles = PatchCollection(
@@ -242,7 +240,7 @@ def _draw_ions(figure: Figure, axes: Axes, band: Band, ions: np.ndarray) -> list
             axes.text(x, y, str(image), color=letters, fontsize=7, ha='center', va='center_baseline', zorder=5)
     if known:
         bar = figure.colorbar(circles, ax=axes, shrink=0.7, aspect=20, pad=0.01)
-        bar.set_label('energy relative to the first image (meV)', fontsize=9)
+        bar.set_label('energy relative to the first image (eV)', fontsize=9)
         bar.ax.tick_params(labelsize=8)
     names = {band.elements[index] for index in band.mobile}
     colour = to_hex(colormaps['cividis'](0.5)) if known else _ION_COLOUR
@@ -253,20 +251,34 @@ def _draw_lattice_vectors(axes: Axes, vectors: np.ndarray, corner: np.ndarray) -
     """Draw the directions of the lattice vectors; one towards the reader is a dot in a ring, one away a cross."""
     directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     origin = corner + 0.3 - np.minimum(directions[:, :2].min(axis=0), -0.1)
+    labels: dict[str, np.ndarray] = {}
     for name, direction in zip('abc', directions, strict=True):
         flat = direction[:2]
         tip = origin + flat
-        if np.linalg.norm(flat) < 0.12:
+        if np.linalg.norm(flat) < _SHORTEST_ARROW:
             axes.plot(*origin, 'o', markersize=9, markerfacecolor='white', markeredgecolor='black', zorder=6)
             axes.plot(*origin, '.' if direction[2] > 0 else 'x', markersize=5, color='black', zorder=7)
             # Away from the arrows, wherever these point.
             aside = -directions[:, :2].sum(axis=0)
             x, y = origin + 0.4 * aside / max(float(np.linalg.norm(aside)), 1e-9)
+            _write_axis(axes, name, x, y)
         else:
             arrow = {'arrowstyle': '-|>', 'color': 'black', 'shrinkA': 0, 'shrinkB': 0}
             axes.annotate('', (tip[0], tip[1]), (origin[0], origin[1]), arrowprops=arrow)
-            x, y = tip + 0.25 * flat / np.linalg.norm(flat)
-        axes.text(x, y, name, style='italic', weight='bold', ha='center', va='center', fontsize=10, zorder=6)
+            labels[name] = flat
+    while labels:
+        # The longest arrow carries the names of all that lie on or near it.
+        longest = max(labels.values(), key=lambda flat: round(float(np.linalg.norm(flat)), 6))
+        along = longest / np.linalg.norm(longest)
+        near = np.cos(np.radians(_SHARED_LABEL))
+        names = [name for name, flat in labels.items() if flat @ along >= near * np.linalg.norm(flat)]
+        x, y = origin + longest + (0.25 + 0.12 * (len(names) - 1)) * along
+        _write_axis(axes, ', '.join(names), x, y)
+        labels = {name: flat for name, flat in labels.items() if name not in names}
+
+
+def _write_axis(axes: Axes, name: str, x: float, y: float) -> None:
+    axes.text(x, y, name, style='italic', weight='bold', ha='center', va='center', fontsize=10, zorder=6)
 
 
 def _draw_scale_bar(axes: Axes, right: float, height: float, length: float = 2.0) -> None:

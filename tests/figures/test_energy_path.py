@@ -44,13 +44,71 @@ def test_text_gives_every_barrier_with_its_definition(lifepo4):
     written = ' '.join(texts(energy_path(lifepo4)).split())
     assert 'forward 0.171 eV' in written
     assert 'reverse 0.151 eV' in written
-    assert 'rate-limiting 0.171 eV (image 0 to 3)' in written
-    assert 'span 0.171 eV' in written
-    for definition in barriers(lifepo4.energies).definitions.values():
-        if 'walking from the last' not in definition:
-            assert definition in written
+    # the ends of this band differ by 0.02 eV, the tolerance within which they are taken as equivalent
+    assert barriers(lifepo4.energies).equivalent_endpoints
+    assert 'rate-limiting 0.171 eV (image 0 to 3): largest rise along the path, periodic because its ends' in written
+    assert 'span 0.171 eV: largest energy of all images minus the lowest' in written
+    assert 'forward and reverse: minus the first and the last' in written
+    assert 'maximum of the spline 0.171 eV' in written
+    assert 'more images' not in written
+    open_ended = ' '.join(texts(energy_path(lifepo4.replace(equivalent_endpoints=False))).split())
+    assert (
+        'rate-limiting 0.171 eV (image 0 to 3): largest rise of the energy from any image to a later one' in open_ended
+    )
     assert 'reaction coordinate (Å)' in written
     assert 'energy relative to the first image (eV)' in written
+
+
+@pytest.mark.parametrize('equivalent', [True, False])
+@pytest.mark.parametrize('width', [3.4, 6.4])
+def test_caption_is_short_and_has_no_lonely_words(lifepo4, equivalent, width):
+    figure = energy_path(lifepo4.replace(equivalent_endpoints=equivalent), width=width)
+    lines = figure.get_supxlabel().splitlines()
+    assert len(lines) <= (3 if width > 6 else 6)
+    assert all(len(line.split()) > 3 for line in lines)
+    figure.draw_without_rendering()
+    box = figure.findobj(lambda entry: isinstance(entry, Text) and entry.get_text() == '\n'.join(lines))[0]
+    assert box.get_window_extent().x1 < figure.bbox.x1
+
+
+def test_spline_clearly_above_the_images_asks_for_more(lifepo4):
+    """The two highest images are equal, and the forces say that the path rises between them."""
+    band = lifepo4.replace(energies=[0.0, 0.1, 0.3, 0.3, 0.2, 0.1, 0.0])
+    step = band.positions[3] - band.positions[2]
+    forces = np.zeros(band.positions.shape)
+    forces[2], forces[3] = -0.2 * step / np.linalg.norm(step), 0.2 * step / np.linalg.norm(step)
+    band = band.replace(forces=forces)
+    excess = EnergyProfile.from_band(band).maximum()[1] - 0.3
+    assert excess > 0.005
+    written = ' '.join(texts(energy_path(band)).split())
+    assert f'{excess:.3f} eV above the highest image: more images there would help' in written
+
+
+@pytest.mark.parametrize(
+    'energies',
+    [
+        [0, 0.01, 0.02, 0.025, 0.0, -0.06, -0.131],
+        [0, 0.3, 0.31, 0.3, 0.3, 0.3, 0.29],
+        [0, 0.15, 0.156, 0.15, 0.14, 0.135, 0.131],
+        [0, 0.05, 0.1, 0.6, 0.1, 0.05, 0.0],
+        [0.0, 0.002, 0.004, 0.1, 0.2, 0.3, 0.4],
+    ],
+)
+def test_labels_of_barriers_cover_nothing(lifepo4, energies):
+    figure = energy_path(lifepo4.replace(energies=energies))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    labels = [entry for entry in axes.texts if entry.get_text().startswith(('forward', 'reverse'))]
+    assert labels
+    x = np.linspace(0, lifepo4.reaction_coordinate[-1], 1000)
+    (curve,), top = curves(figure), max(energies) - energies[0]
+    for label in labels:
+        box = label.get_window_extent()
+        assert axes.bbox.x0 < box.x0 < box.x1 < axes.bbox.x1
+        assert axes.bbox.y0 < box.y0 < box.y1 < axes.bbox.y1
+        for xs, ys in [(*curve.get_data(),), (x, np.full_like(x, top)), (x, np.zeros_like(x))]:
+            drawn = axes.transData.transform(np.column_stack([xs, ys]))
+            assert not box.count_contains(drawn), f'{label.get_text()!r} covers a line'
 
 
 def test_arrows_span_the_barriers(lifepo4):
@@ -113,9 +171,19 @@ def test_labels_tell_bands_apart(lifepo4):
     assert [entry.get_text()[:2] for entry in named] == ['a:', 'b:']
 
 
-def test_different_systems_have_a_common_title(lifepo4):
-    figure = energy_path([lifepo4, lifepo4.replace(host='FePO4')])
-    assert figure.axes[0].get_title() == 'Migration paths'
+def test_different_systems_are_told_apart(lifepo4):
+    figure = energy_path([lifepo4, lifepo4.replace(host='LiMn2O4')])
+    assert figure.axes[0].get_title() == 'Li migration paths'
+    legend = [entry.get_text().split(':')[0] for entry in figure.legends[0].get_texts()]
+    assert legend == ['LiFePO$_{4}$, chgnet-0.3.0', 'LiMn$_{2}$O$_{4}$, chgnet-0.3.0']
+    charged = energy_path([lifepo4, lifepo4.replace(charge=-1.0)])
+    assert charged.axes[0].get_title() == 'Li migration paths in LiFePO$_{4}$'
+    legend = [entry.get_text().split(':')[0] for entry in charged.legends[0].get_texts()]
+    assert legend == ['neutral, chgnet-0.3.0', 'charge -1, chgnet-0.3.0']
+    ions = energy_path([lifepo4, lifepo4.replace(mobile=(len(lifepo4.elements) - 1,))])
+    assert ions.axes[0].get_title() == 'Migration paths in LiFePO$_{4}$'
+    legend = [entry.get_text().split(':')[0] for entry in ions.legends[0].get_texts()]
+    assert legend == ['Li, chgnet-0.3.0', 'O, chgnet-0.3.0']
 
 
 @pytest.mark.parametrize(

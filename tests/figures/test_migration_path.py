@@ -8,6 +8,7 @@ from matplotlib.collections import PatchCollection
 
 from aiida_embarrier.bands import Band, BandInfo, Kind
 from aiida_embarrier.figures.migration_path import migration_path, viewing_direction
+from aiida_embarrier.figures.style import element_colour
 
 
 def circle_centres(figure) -> list[np.ndarray]:
@@ -63,8 +64,8 @@ def test_legend_names_elements_and_images(lifepo4):
 def test_circles_are_coloured_by_energy(lifepo4):
     figure = migration_path(lifepo4)
     circles = figure.axes[0].collections[-1]
-    np.testing.assert_allclose(circles.get_array(), 1000 * (lifepo4.energies - lifepo4.energies[0]))
-    assert 'meV' in figure.axes[1].get_ylabel()
+    np.testing.assert_allclose(circles.get_array(), lifepo4.energies - lifepo4.energies[0])
+    assert figure.axes[1].get_ylabel() == 'energy relative to the first image (eV)'
     unknown = migration_path(lifepo4.replace(energies=None))
     assert len(unknown.axes) == 1, 'no scale of energies where none are known'
 
@@ -106,6 +107,31 @@ def test_several_ions_in_a_skewed_cell():
     assert [len(track) for track in ions] == [3, 3]
     assert len(atoms) > 1, 'periodic images are drawn'
     assert figure.get_suptitle().startswith('Na hop in Na$_{2}$Cl, 4.00 Å')
+
+
+@pytest.mark.parametrize(
+    ('direction', 'names'),
+    [((1, -1, 0), ['a, b', 'c']), ((0, 0, 1), ['a', 'b', 'c']), ((1, 1, 1), ['a', 'b', 'c']), (None, ['a', 'b', 'c'])],
+)
+def test_names_of_axes_do_not_cover_each_other(lifepo4, direction, names):
+    figure = migration_path(lifepo4, direction=direction)
+    figure.draw_without_rendering()
+    labels = [entry for entry in figure.axes[0].texts if set(entry.get_text()) <= set('abc, ') and entry.get_text()]
+    assert sorted(entry.get_text() for entry in labels) == names
+    for one, other in itertools.combinations(labels, 2):
+        assert not one.get_window_extent().overlaps(other.get_window_extent())
+
+
+def test_elements_have_the_same_colour_in_every_figure(lifepo4):
+    """Oxygen is the most frequent element of one host and not of the other."""
+    few = lifepo4.replace(
+        kinds=tuple(Kind(kind.name, {'O': 'F', 'P': 'O'}.get(kind.element, kind.element)) for kind in lifepo4.kinds)
+    )
+    oxygen = [
+        next(entry.get_markerfacecolor() for entry in figure.legends[0].legend_handles if entry.get_label() == 'O')
+        for figure in (migration_path(lifepo4), migration_path(few))
+    ]
+    assert oxygen == [element_colour('O')] * 2
 
 
 @pytest.mark.parametrize(
