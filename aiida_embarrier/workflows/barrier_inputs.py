@@ -20,7 +20,7 @@ PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
 HOST_TREATMENTS = ('none', 'positions', 'cell')
 INTERPOLATIONS = ('idpp', 'linear')
 MECHANISMS = ('vacancy', 'interstitial', 'any')
-ALIGNMENT = ('ion', 'lattice_policy', 'threshold', 'keep_images')
+LATTICE_POLICIES = ('refuse', 'initial', 'mean', 'per_image')
 
 #: A check of a value: what is wrong with it, or None.
 Check = Callable[[Any], str | None]
@@ -97,11 +97,19 @@ def check_waypoints(value: Any) -> str | None:
     return f'{wrong[0]!r} is no position: give three numbers in Å for each' if wrong else None
 
 
+def check_ion(value: Any) -> str | None:
+    """Check that a value can be the symbol of an element."""
+    return None if isinstance(value, str) else f'{value!r} is no chemical symbol'
+
+
 def check_alignment(value: Any) -> str | None:
     """Check how endpoints are to be aligned."""
-    unknown = [key for key in value if key not in ALIGNMENT]
-    if unknown:
-        return f'unknown key {unknown[0]!r}{closest(unknown[0], ALIGNMENT)}'
+    for key, entry in value.items():
+        if key not in ALIGNMENT:
+            return f'unknown key {key!r}{closest(key, ALIGNMENT)}'
+        message = ALIGNMENT[key](entry)
+        if message is not None:
+            return f'{key}: {message}'
     return None
 
 
@@ -116,6 +124,14 @@ def port_validator(check: Check) -> Any:
 
     return validate
 
+
+#: Checks of how two endpoints are aligned: keyword arguments of `aiida_embarrier.bands.alignment.align_endpoints`.
+ALIGNMENT: dict[str, Check] = {
+    'ion': check_ion,
+    'lattice_policy': one_of(*LATTICE_POLICIES),
+    'threshold': check_distance,
+    'keep_images': check_flag,
+}
 
 #: Checks of the values of a protocol; the ports of the work chain use them too.
 PROTOCOL_CHECKS: dict[str, Check] = {

@@ -209,6 +209,8 @@ def test_bad_engine_inputs_are_refused_at_launch(build):
         ({'supercell': [0, 1, 1]}, '[0, 1, 1] is no supercell'),
         ({'min_image_distance': -1.0}, '-1.0 is no distance'),
         ({'alignment': {'lattice_polcy': 'mean'}}, "did you mean 'lattice_policy'"),
+        ({'alignment': {'lattice_policy': 'men'}}, "lattice_policy: 'men' is not one of refuse, initial, mean"),
+        ({'alignment': {'threshold': 'far'}}, "threshold: 'far' is no distance"),
     ],
 )
 @pytest.mark.usefixtures('aiida_profile')
