@@ -111,6 +111,19 @@ def create_endpoints(
     return {'initial': initial, 'final': final, 'path': Dict(path)}
 
 
+def align_nodes(
+    initial: StructureData, final: StructureData, settings: dict[str, Any], kinds: Dict | None = None
+) -> Band:
+    """Return the band of two images of two given endpoints.
+
+    :param settings: keyword arguments of :func:`aiida_embarrier.bands.alignment.align_endpoints`.
+    :raises ValueError: for endpoints that do not fit each other.
+    """
+    from aiida_embarrier.bands.alignment import align_endpoints
+
+    return align_endpoints(structure_from_node(initial, kinds), structure_from_node(final, kinds), **settings)
+
+
 @calcfunction
 @refuse_politely
 def align(initial: StructureData, final: StructureData, parameters: Dict, kinds: Dict | None = None) -> dict[str, Any]:
@@ -120,11 +133,9 @@ def align(initial: StructureData, final: StructureData, parameters: Dict, kinds:
         `min_image_distance` in Å, below which a warning travels with the result.
     :return: `initial`, `final`, and `path`: mobile atoms, warnings.
     """
-    from aiida_embarrier.bands.alignment import align_endpoints
-
     settings = parameters.get_dict()
     min_distance = settings.pop('min_image_distance')
-    band = align_endpoints(structure_from_node(initial, kinds), structure_from_node(final, kinds), **settings)
+    band = align_nodes(initial, final, settings, kinds)
     first, _ = node_from_structure(band.structure(0))
     last, _ = node_from_structure(band.structure(-1))
     path = {

@@ -14,6 +14,7 @@ from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.workflows.barrier_inputs import (
     MECHANISMS,
     PROTOCOL_CHECKS,
+    alignment_of,
     barrier_protocol,
     check_alignment,
     check_distance,
@@ -310,13 +311,7 @@ class MigrationBarrierWorkChain(WorkChain):
         outputs, node = align.run_get_node(
             initial=self.inputs.initial,
             final=self.inputs.final,
-            parameters=Dict(
-                {
-                    'mechanism': self.inputs.mechanism.value,
-                    'min_image_distance': self.inputs.min_image_distance.value,
-                    **(self.inputs.alignment.get_dict() if 'alignment' in self.inputs else {}),
-                }
-            ),
+            parameters=Dict({**alignment_of(self.inputs), 'min_image_distance': self.inputs.min_image_distance.value}),
             **self._kinds(),
             metadata={'call_link_label': 'align_endpoints'},
         )

@@ -10,7 +10,7 @@ from aiida.orm import Dict, List
 from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.bands.interpolation import check_clearance
-from aiida_embarrier.calculations.paths import resolve_hop
+from aiida_embarrier.calculations.paths import align_nodes, resolve_hop
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.protocols import closest, resolve_protocol
 
@@ -177,11 +177,19 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
     try:
         if 'structure' in inputs:
             resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
+        if 'initial' in inputs:
+            align_nodes(inputs['initial'], inputs['final'], alignment_of(inputs), inputs.get('kinds'))
         if 'band' in inputs and inputs['band'].base.attributes.get('mobile', None):
             check_clearance(inputs['band'].band)
     except ValueError as error:
         return str(error)
     return validate_engine_inputs(inputs)
+
+
+def alignment_of(inputs: Any) -> dict[str, Any]:
+    """Return how two endpoints are aligned: keyword arguments of `aiida_embarrier.bands.alignment.align_endpoints`."""
+    given = inputs['alignment'].get_dict() if 'alignment' in inputs else {}
+    return {**({'mechanism': inputs['mechanism'].value} if 'mechanism' in inputs else {}), **given}
 
 
 def validate_engine_inputs(inputs: Any) -> str | None:
