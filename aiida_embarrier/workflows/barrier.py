@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import AbstractCode
 
+    from aiida_embarrier.engines.base import Engine
+
 __all__ = ('MigrationBarrierWorkChain',)
 
 
@@ -216,6 +218,11 @@ class MigrationBarrierWorkChain(WorkChain):
             builder.engine_inputs[kind] = values
         return builder
 
+    @property
+    def engine(self) -> Engine:
+        """The engine; not kept in the context, which is written to the database at every step."""
+        return get_engine(self.inputs.engine.value)
+
     # ---------------------------------------------------------------- which steps
 
     def has_crystal(self) -> bool:
@@ -242,7 +249,6 @@ class MigrationBarrierWorkChain(WorkChain):
 
     def setup(self) -> None:
         """Say what is going to happen."""
-        self.ctx.engine = get_engine(self.inputs.engine.value)
         self.ctx.path = None
         self.ctx.results = {}
         self.ctx.host = self.inputs.get('structure')
@@ -254,14 +260,14 @@ class MigrationBarrierWorkChain(WorkChain):
             start = f'two endpoints of {self.inputs.initial.get_formula()}'
         else:
             start = f'band {self.ctx.band.pk} of {self.ctx.band.base.attributes.get("formula")}'
-        self.report(f'migration barrier from {start}, engine {self.ctx.engine.name}')
+        self.report(f'migration barrier from {start}, engine {self.engine.name}')
 
     def _kinds(self) -> dict[str, Dict]:
         return {'kinds': self.inputs.kinds} if 'kinds' in self.inputs else {}
 
     def _submit_relax(self, structures: dict[str, StructureData], cell: str, label: str) -> Any:
         return self.submit(
-            WorkflowFactory(self.ctx.engine.relax),
+            WorkflowFactory(self.engine.relax),
             structures=structures,
             cell=Str(cell),
             metadata={'call_link_label': label},
@@ -390,7 +396,7 @@ class MigrationBarrierWorkChain(WorkChain):
     def run_neb(self) -> Any:
         """Optimise the band."""
         node = self.submit(
-            WorkflowFactory(self.ctx.engine.neb),
+            WorkflowFactory(self.engine.neb),
             band=self.ctx.band,
             metadata={'call_link_label': 'neb'},
             **self.inputs.engine_inputs.neb,
