@@ -1,0 +1,71 @@
+"""The contract that every engine keeps: what its relax and NEB work chains take and return."""
+
+import numpy as np
+import pytest
+from aiida.engine import run_get_node
+from aiida.orm import Str, StructureData
+from aiida.plugins import WorkflowFactory
+from systems import EMT, aluminium, straight_band
+
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.data.convert import node_from_structure
+from aiida_embarrier.engines.base import available_engines, get_engine
+from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
+
+#: What makes each engine quick enough for a test; an engine without an entry fails here.
+OVERRIDES = {
+    'potential': {
+        'potential': {'name': 'ase', 'model': 'emt', 'calculator': EMT.calculator},
+        'settings': {'processes': 1},
+    },
+}
+
+
+@pytest.fixture(params=available_engines())
+def engine(request, worker_code):
+    """Return an engine and the inputs of its work chains."""
+    found = get_engine(request.param)
+    protocol = barrier_protocol(found.name, 'fast', {'engine': OVERRIDES[found.name]})
+    return found, found.inputs_from_protocol(protocol['engine'], code=worker_code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('cell', ['fixed', 'full'])
+def test_relax(engine, cell):
+    found, inputs = engine
+    stretched = aluminium((1, 1, 1))
+    stretched.apply_strain(0.02)
+    stretched.translate_sites([0], [0.05, 0, 0])
+    structures = {'one': node_from_structure(stretched)[0], 'two': node_from_structure(aluminium((1, 1, 1)))[0]}
+    chain = WorkflowFactory(found.relax)
+    outputs, node = run_get_node(chain, structures=structures, cell=Str(cell), **inputs['relax'])
+    assert node.is_finished_ok, node.exit_message
+    assert set(outputs['structures']) == {'one', 'two'}
+    for label, structure in outputs['structures'].items():
+        assert isinstance(structure, StructureData)
+        assert [site.kind_name for site in structure.sites] == [site.kind_name for site in structures[label].sites]
+        assert isinstance(outputs['results']['tasks'][label]['energy'], float)
+    lengths = {label: structure.cell_lengths[0] for label, structure in outputs['structures'].items()}
+    if cell == 'fixed':
+        assert lengths['one'] == pytest.approx(structures['one'].cell_lengths[0])
+    else:
+        assert lengths['one'] == pytest.approx(lengths['two'], abs=0.01)
+
+
+@pytest.mark.slow
+def test_neb(engine):
+    found, inputs = engine
+    start = straight_band(5, host_treatment='none')
+    outputs, node = run_get_node(WorkflowFactory(found.neb), band=BandData(start), **inputs['neb'])
+    assert node.is_finished_ok, node.exit_message
+    band = outputs['band'].band
+    assert np.all(np.isfinite(band.energies))
+    assert band.forces.shape == band.positions.shape
+    assert np.allclose(band.positions[[0, -1]], start.positions[[0, -1]])
+    assert band.info.converged is True
+    assert band.info.engine == found.name
+    assert (band.info.functional is None) == (not found.functionals)
+    # what the band was made of travels on
+    assert (band.info.mechanism, band.info.host, band.info.host_treatment) == ('vacancy', 'Al', 'none')
+    assert band.mobile == start.mobile
+    assert 'results' in outputs
