@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -80,7 +81,7 @@ class Evaluator(Protocol):
     ) -> None: ...
 
 
-class ModelEvaluator:
+class ModelEvaluator(ABC):
     """Base of the evaluators that run a model inside this process.
 
     :param device: `cpu` or `cuda`.
@@ -119,8 +120,9 @@ class ModelEvaluator:
                 ) from error
             return EvaluationError(f'the potential refused structure {index}: {type(error).__name__}: {error}')
 
+    @abstractmethod
     def _compute(self, structures: Sequence[Atoms], stress: bool) -> list[Evaluation]:
-        raise NotImplementedError
+        """Return one evaluation for each structure."""
 
     def close(self) -> None:
         """Nothing to free: the model goes with this object."""
