@@ -124,7 +124,7 @@ class ModelEvaluator(ABC):
     def _compute(self, structures: Sequence[Atoms], stress: bool) -> list[Evaluation]:
         """Return one evaluation for each structure."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most models have nothing to free)
         """Nothing to free: the model goes with this object."""
 
     def __enter__(self) -> Self:
