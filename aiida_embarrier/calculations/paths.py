@@ -56,10 +56,9 @@ def resolve_hop(structure: StructureData, hop: dict[str, Any], kinds: Dict | Non
     from aiida_embarrier.structures.hops import Hop, find_hops, select_hop
 
     try:
-        if 'number' not in hop:
+        if 'initial' in hop:  # spelt out: it has a number too
             return Hop.from_dict(hop)
-        unknown = set(hop) - set(HOP_SELECTION)
-        if unknown or 'ion' not in hop:
+        if set(hop) - set(HOP_SELECTION) or not {'ion', 'number'} <= set(hop):
             raise ValueError(f'a hop is chosen by {", ".join(HOP_SELECTION)}, got {sorted(hop)}')
         number = hop['number']
         if not isinstance(number, int) or isinstance(number, bool):
@@ -209,16 +208,13 @@ def reinterpolate(band: BandData, parameters: Dict) -> BandData:
 
 @calcfunction
 @refuse_politely
-def summarise(
-    band: BandData, guess: BandData | None = None, path: Dict | None = None, neb: Dict | None = None, **results: Dict
-) -> Dict:
+def summarise(band: BandData, guess: BandData | None = None, path: Dict | None = None, **results: Dict) -> Dict:
     """Summarise a barrier: every definition, convergence, cost and warnings.
 
     :param band: the band.
     :param guess: the starting band.
     :param path: how it was made, from :func:`create_endpoints` or :func:`align`.
-    :param neb: results of the NEB.
-    :param results: results of further steps by their names, for their cost.
+    :param results: results of the steps by their names, for their cost.
     """
     from aiida_embarrier.bands.barriers import barriers
     from aiida_embarrier.bands.interpolation import check_clearance, closest_approach
@@ -227,9 +223,8 @@ def summarise(
     plain = band.band
     found = barriers(plain.energies, plain.info.equivalent_endpoints)
     coordinate, energy = EnergyProfile.from_band(plain).maximum()
-    steps = {'neb': neb, **results}
-    evaluations = {name: node['n_evaluations'] for name, node in steps.items() if node is not None}
-    walls = {name: node['wall_s'] for name, node in steps.items() if node is not None}
+    evaluations = {name: node['n_evaluations'] for name, node in results.items()}
+    walls = {name: node['wall_s'] for name, node in results.items()}
     return Dict(
         {
             'barriers': found.to_dict(),

@@ -9,10 +9,10 @@ import click
 from aiida_embarrier.cli.output import echo_json
 from aiida_embarrier.cli.params import (
     ENGINE,
+    EXISTING_FILE,
     FORMAT,
     OVERRIDES,
     PROTOCOL,
-    STRUCTURE_FILE,
     collect_overrides,
     last_band,
     load_band,
@@ -44,7 +44,7 @@ def command() -> None:
 
 
 @command.command('barrier', epilog=EXAMPLES)
-@click.argument('structure', metavar='[FILE]', type=STRUCTURE_FILE, required=False)
+@click.argument('structure', metavar='[FILE]', type=EXISTING_FILE, required=False)
 @click.option('--ion', metavar='SYMBOL', help='The migrating ion, with FILE.')
 @click.option('--hop', type=int, metavar='N', help='Number of the hop, as `hops` lists them.')
 @click.option(
@@ -57,8 +57,8 @@ def command() -> None:
 @click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.')
 @click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
 @click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.')
-@click.option('--initial', type=STRUCTURE_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
-@click.option('--final', type=STRUCTURE_FILE, metavar='FILE', help='Final endpoint.')
+@click.option('--initial', type=EXISTING_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.')
+@click.option('--final', type=EXISTING_FILE, metavar='FILE', help='Final endpoint.')
 @click.option(
     '--lattice-policy',
     type=click.Choice(['refuse', 'initial', 'mean']),
@@ -97,7 +97,7 @@ def command() -> None:
 @click.option(
     '--options',
     'options_file',
-    type=STRUCTURE_FILE,
+    type=EXISTING_FILE,
     metavar='YAML',
     help='File with further options of the jobs, as AiiDA names them: account, custom_scheduler_commands, ...',
 )

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     'ENGINE',
+    'EXISTING_FILE',
     'FORMAT',
     'ION',
     'OVERRIDES',
     'PROTOCOL',
     'STRUCTURE',
-    'STRUCTURE_FILE',
     'collect_overrides',
     'last_band',
     'load_band',
@@ -42,9 +42,9 @@ FORMAT = click.option(
 
 ION = click.option('--ion', required=True, metavar='SYMBOL', help='The migrating ion, such as Li.')
 
-STRUCTURE_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-STRUCTURE = click.argument('structure', metavar='FILE', type=STRUCTURE_FILE)
+STRUCTURE = click.argument('structure', metavar='FILE', type=EXISTING_FILE)
 
 ENGINE = click.option(
     '--engine', default='potential', show_default=True, metavar='NAME', help='Engine to compute with.'
@@ -57,7 +57,7 @@ def OVERRIDES(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 
     """Give a command the options that change values of a protocol."""
     file = click.option(
         '--config',
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=EXISTING_FILE,
         metavar='YAML',
         help='File with values that replace those of the protocol; `show-protocol` prints one.',
     )

@@ -70,6 +70,16 @@ def test_small_supercell_gives_a_warning_that_travels():
     assert 'finite size' in summary['warnings'][0]
 
 
+def test_hop_spelt_out():
+    from aiida_embarrier.structures.hops import find_hops
+
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    hop = Dict(find_hops(aluminium((1, 1, 1)), 'Al')[0].to_dict())
+    chosen = paths.create_endpoints(crystal, Dict({'ion': 'Al', 'number': 0}), Dict({'min_image_distance': 8.0}))
+    spelt = paths.create_endpoints(crystal, hop, Dict({'min_image_distance': 8.0}))
+    assert spelt['path'].get_dict() == chosen['path'].get_dict()
+
+
 def test_hop_that_does_not_exist_is_an_exit_code():
     crystal, _ = node_from_structure(aluminium((1, 1, 1)))
     _, node = paths.create_endpoints.run_get_node(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler, while_
@@ -20,9 +20,13 @@ from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.protocols import closest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiida.engine import ExitCode
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.jobs.schemas import NebTask, RelaxTask
 
 __all__ = ('PotentialRestartWorkChain',)
 
@@ -53,6 +57,9 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
 
     Whatever happens, the results of the last job that gave any are outputs.
     """
+
+    #: The schema of the parameters of the chain's jobs.
+    _task: ClassVar[type[RelaxTask | NebTask]]
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -190,7 +197,7 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         self._continue(node)
         given = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
         done = max((task['n_steps'] for task in node.outputs.results['tasks'].values()), default=0)
-        self._update_parameters(max_steps=done + (self._default_parameters() | given)['max_steps'])
+        self._update_parameters(max_steps=done + self._parameter('max_steps', given))
         self.report(f'job {node.pk} did not converge: {why(node)} Continuing from its checkpoint')
         return ProcessHandlerReport(do_break=True)
 
@@ -234,14 +241,14 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         self.report(f'job {node.pk} failed: {why(node)} Trying once more')
         return ProcessHandlerReport(do_break=True)
 
-    @abstractmethod
-    def _default_parameters(self) -> dict[str, Any]:
-        """Return the defaults of the parameters of the chain's task."""
+    def _parameter(self, name: str, given: Mapping[str, Any]) -> Any:
+        """Return a parameter of the chain's jobs, its default where it is not given."""
+        return given.get(name, self._task.model_fields[name].default)
 
     def _remedy_of_divergence(self) -> str | None:
         """Change the inputs after a divergence and say how, or return None where nothing is left to try."""
         if self.ctx.n_divergences > 1:
             return None
-        length = (self._default_parameters() | self.ctx.inputs.parameters.get_dict())['max_step_length'] / 2
+        length = self._parameter('max_step_length', self.ctx.inputs.parameters.get_dict()) / 2
         self._update_parameters(max_step_length=length)
         return f'steps of at most {length} Å'

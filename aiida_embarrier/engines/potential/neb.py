@@ -8,11 +8,10 @@ from aiida.engine import ProcessHandlerReport, process_handler
 from aiida.orm import Dict
 
 from aiida_embarrier.calculations.paths import reinterpolate
-from aiida_embarrier.calculations.worker import PotentialNebCalculation, validate_bands, validate_neb_parameters
+from aiida_embarrier.calculations.worker import PotentialNebCalculation, validate_bands
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.potential.base import PotentialRestartWorkChain
-from aiida_embarrier.engines.potential.relax import defaults_of
 from aiida_embarrier.jobs.schemas import NebTask
 
 if TYPE_CHECKING:
@@ -33,19 +32,14 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
     """Optimise a band with an interatomic potential: nudged elastic band, then climbing image."""
 
     _process_class = PotentialNebCalculation
+    _task = NebTask
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs, outputs and exit codes."""
         super().define(spec)
         spec.input('band', valid_type=BandData, validator=validate_band, help='The starting band.')
-        spec.input(
-            'parameters',
-            valid_type=Dict,
-            required=False,
-            validator=validate_neb_parameters,
-            help='Entries of `aiida_embarrier.jobs.schemas.NebTask`.',
-        )
+        spec.expose_inputs(PotentialNebCalculation, include=('parameters',))
         spec.output(
             'band', valid_type=BandData, required=False, help='The band; the last good one where it did not converge.'
         )
@@ -102,6 +96,3 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
 
     def _started_from_inputs(self) -> bool:
         return not self.ctx.reinterpolated
-
-    def _default_parameters(self) -> dict[str, Any]:
-        return defaults_of(NebTask)
