@@ -132,15 +132,20 @@ def align(initial: StructureData, final: StructureData, parameters: Dict, kinds:
         `min_image_distance` in Å, below which a warning travels with the result.
     :return: `initial`, `final`, and `path`: mobile atoms, warnings.
     """
+    from aiida_embarrier.structures.supercells import finite_size_warning
+
     settings = parameters.get_dict()
     min_distance = settings.pop('min_image_distance')
     band = align_nodes(initial, final, settings, kinds)
     first, _ = node_from_structure(band.structure(0))
     last, _ = node_from_structure(band.structure(-1))
+    warning = finite_size_warning(
+        band.periodic_image_distance, min_distance, band.mobile_ion or 'ions', 'give endpoints in a larger supercell'
+    )
     path = {
         'mobile': list(band.mobile),
         'mechanism': band.info.mechanism,
-        'warnings': finite_size_warnings(band, min_distance),
+        'warnings': [] if warning is None else [warning],
     }
     return {'initial': first, 'final': last, 'path': Dict(path)}
 
@@ -260,20 +265,6 @@ def change_warnings(before: StructureData, after: StructureData) -> list[str]:
     return [
         f'the volume of the host changed by {100 * change:+.0f} % when it was relaxed: look whether it is still the '
         'crystal you mean, or take it as given (`relax_host: none`)'
-    ]
-
-
-def finite_size_warnings(band: Band, min_distance: float) -> list[str]:
-    """Return a warning where periodic images of the migrating ion are nearer to each other than 8 Å, or than asked."""
-    from aiida_embarrier.structures.supercells import DEFAULT_MIN_DISTANCE
-
-    distance = band.periodic_image_distance
-    min_distance = max(min_distance, DEFAULT_MIN_DISTANCE)  # a limit that was lowered does not enlarge the cell
-    if distance >= min_distance:
-        return []
-    return [
-        f'finite size: periodic images of the migrating {band.mobile_ion or "ions"} are {distance:.2f} Å apart, less '
-        f'than {min_distance:g} Å; give endpoints in a larger supercell'
     ]
 
 

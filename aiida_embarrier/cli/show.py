@@ -79,9 +79,8 @@ def echo_band(description: dict[str, Any]) -> None:
         'formula': description['formula'],
         'ion': f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
         'energies by': description['potential'] or description['functional'] or description['engine'],
-        'host': None
-        if description['host'] is None
-        else f'{description["host"]}, relaxed: {description["host_treatment"]}',
+        'host': description['host'],
+        'host relaxed': description['host_treatment'],
         'hop': None if description['hop_length'] is None else f'{description["hop_length"]:.2f} Å',
         'images': f'{description["n_images"]} of {description["n_atoms"]} atoms',
         'converged': description['converged'],

@@ -11,7 +11,12 @@ from pymatgen.core import Composition, Structure
 from aiida_embarrier.bands.band import KIND_PROPERTIES, Band, BandInfo
 from aiida_embarrier.bands.geometry import MIN_CLEARANCE, image_distance
 from aiida_embarrier.structures.crystals import check_crystal, check_ion, site_name
-from aiida_embarrier.structures.supercells import DEFAULT_MIN_DISTANCE, Supercell, supercell_for
+from aiida_embarrier.structures.supercells import (
+    DEFAULT_MIN_DISTANCE,
+    Supercell,
+    finite_size_warning,
+    supercell_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,14 +177,10 @@ def _check_room(end: Structure, name: str) -> None:
 
 
 def _warnings(structure: Structure, hop: Hop, distance: float, min_distance: float) -> list[str]:
-    warnings = []
-    min_distance = max(min_distance, DEFAULT_MIN_DISTANCE)  # a limit that was lowered does not enlarge the cell
-    if distance < min_distance - 1e-6:
-        larger = supercell_for(structure, min_distance).diagonal().tolist()
-        warnings.append(
-            f'finite size: periodic images of the migrating {hop.ion} are {distance:.2f} Å apart, less than '
-            f'{min_distance:g} Å; the supercell {"x".join(map(str, larger))} of the host would keep that distance'
-        )
+    larger = supercell_for(structure, max(min_distance, DEFAULT_MIN_DISTANCE)).diagonal().tolist()
+    remedy = f'the supercell {"x".join(map(str, larger))} of the host would keep that distance'
+    warning = finite_size_warning(distance, min_distance, hop.ion, remedy)
+    warnings = [] if warning is None else [warning]
     if hop.mechanism == 'vacancy':
         start, end = (structure[_site_index(site)] for site in (hop.initial, hop.final))
         for name in KIND_PROPERTIES:

@@ -13,12 +13,29 @@ from pymatgen.util.coord import lattice_points_in_supercell
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ('DEFAULT_MIN_DISTANCE', 'Supercell', 'supercell_for', 'supercell_matrix')
+__all__ = ('DEFAULT_MIN_DISTANCE', 'Supercell', 'finite_size_warning', 'supercell_for', 'supercell_matrix')
 
 #: Distance between periodic images of the migrating ion in Å that the literature on barriers commonly keeps.
 DEFAULT_MIN_DISTANCE = 8.0
 
 _TOLERANCE = 1e-6
+
+
+def finite_size_warning(distance: float, min_distance: float, ion: str, remedy: str) -> str | None:
+    """Return a warning where periodic images of the migrating ion are nearer than 8 Å, or than asked; else None.
+
+    A limit that was lowered does not enlarge the cell, so it does not silence the warning.
+
+    :param distance: distance of the images in Å.
+    :param min_distance: the distance that was asked for in Å.
+    :param ion: what migrates, in words.
+    :param remedy: what to do about it, the end of the sentence.
+    """
+    wanted = max(min_distance, DEFAULT_MIN_DISTANCE)
+    if distance >= wanted - _TOLERANCE:
+        return None
+    near = f'periodic images of the migrating {ion} are {distance:.2f} Å apart, less than {wanted:g} Å'
+    return f'finite size: {near}; {remedy}'
 
 
 def supercell_matrix(supercell: int | Sequence[int] | Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
