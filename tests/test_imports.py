@@ -14,7 +14,7 @@ MODULES = (
     'aiida_embarrier.workflows.barrier',
     'aiida_embarrier.queries.bands',
     'aiida_embarrier.publishing.archive',
-    'aiida_embarrier.cli.launch',
+    'aiida_embarrier.cli.launch.barrier',
     'aiida_embarrier.cli.running',
     'aiida_embarrier.cli.verdi',
 )

@@ -7,7 +7,6 @@ command works with is imported when it runs.
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from aiida_embarrier import __version__
+from aiida_embarrier.cli.groups import LazyGroup
 
 __all__ = ('COMMANDS', 'main')
 
@@ -22,20 +22,8 @@ __all__ = ('COMMANDS', 'main')
 COMMANDS = ('doctor', 'setup', 'hops', 'launch', 'show', 'plot', 'list', 'graph', 'export', 'show-protocol')
 
 
-class CommandLine(click.Group):
-    """A group that imports a command when it is asked for, and shows errors of the package without a traceback."""
-
-    def list_commands(self, _: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return list(COMMANDS)
-
-    def get_command(self, _: click.Context, name: str) -> click.Command | None:
-        """Return a command, None for an unknown name."""
-        if name not in COMMANDS:
-            return None
-        module = importlib.import_module(f'{__name__}.{name.replace("-", "_")}')
-        command: click.Command = module.command
-        return command
+class CommandLine(LazyGroup):
+    """The group of all commands; it shows errors of the package without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command, and make errors whose message is meant for users into messages."""
@@ -67,7 +55,9 @@ def _message(error: Exception) -> str:
     return _PORT.sub('', str(error)) or type(error).__name__
 
 
-@click.group(cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']})
+@click.group(
+    cls=CommandLine, package=__name__, names=COMMANDS, context_settings={'help_option_names': ['-h', '--help']}
+)
 @click.version_option(__version__, prog_name='aiida-embarrier')
 @click.option('--traceback', 'show_traceback', is_flag=True, help='Show where in the code an error comes from.')
 def main(show_traceback: bool) -> None:

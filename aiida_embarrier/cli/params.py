@@ -19,7 +19,10 @@ __all__ = (
     'OVERRIDES',
     'PROTOCOL',
     'STRUCTURE',
+    'band_of',
+    'bundle',
     'collect_overrides',
+    'find_node',
     'last_band',
     'load_band',
     'read_mapping',
@@ -69,6 +72,30 @@ def OVERRIDES(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 
         help='A single value, for instance `--set engine.neb.climb=false`; may be repeated.',
     )
     return file(single(command))
+
+
+def bundle(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a command options that go together, whose values come as one mapping.
+
+    :param name: the argument of the command that takes the mapping.
+    :param options: decorators that each add one or more options.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        own: list[str] = []
+
+        @functools.wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return command(*args, **{name: {key: kwargs.pop(key) for key in own}}, **kwargs)
+
+        others = len(getattr(wrapper, '__click_params__', ()))
+        decorated: Any = wrapper
+        for option in reversed(options):
+            decorated = option(decorated)
+        own.extend(param.name for param in decorated.__click_params__[others:])
+        return decorated
+
+    return decorate
 
 
 def collect_overrides(config: Path | None, settings: tuple[str, ...]) -> dict[str, Any]:
@@ -156,20 +183,37 @@ def load_profile(name: str | None = None) -> None:
     manager.load_profile(profile)
 
 
+def find_node(identifier: str) -> Any:
+    """Return the node that a PK, a UUID or a label names.
+
+    :raises click.ClickException: where there is no such node.
+    """
+    from aiida.common.exceptions import MultipleObjectsError, NotExistent
+    from aiida.orm import load_node
+
+    try:
+        return load_node(identifier)
+    except (NotExistent, MultipleObjectsError, ValueError) as error:
+        raise click.ClickException(f'there is no node {identifier!r} in this profile: {error}') from error
+
+
 def load_band(identifier: str) -> Any:
     """Return the band node that a PK, a UUID or a label names: a band itself, or the band of a process.
 
     :raises click.ClickException: where there is no such node, and where it has no band.
     """
-    from aiida.common.exceptions import MultipleObjectsError, NotExistent
-    from aiida.orm import ProcessNode, load_node
+    return band_of(find_node(identifier))
+
+
+def band_of(node: Any) -> Any:
+    """Return a band node: the node itself, or the band of a process, the last one of its jobs where it returned none.
+
+    :raises click.ClickException: where there is no band.
+    """
+    from aiida.orm import ProcessNode
 
     from aiida_embarrier.data.band import BandData
 
-    try:
-        node = load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
-        raise click.ClickException(f'there is no node {identifier!r} in this profile: {error}') from error
     if isinstance(node, BandData):
         return node
     if isinstance(node, ProcessNode):

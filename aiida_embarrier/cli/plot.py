@@ -1,4 +1,4 @@
-"""``aiida-embarrier plot``: the energy path, or the way through the crystal, as a picture."""
+"""``aiida-embarrier plot``: a result as a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aiida_embarrier.cli.output import echo_json
-from aiida_embarrier.cli.params import FORMAT, load_band, with_profile
+from aiida_embarrier.cli.params import FORMAT, find_node, with_profile
 
 __all__ = ('command',)
 
@@ -18,9 +18,7 @@ __all__ = ('command',)
     '-o',
     '--output',
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path('energy_path.png'),
-    show_default=True,
-    help='File to write: PNG, SVG or PDF.',
+    help='File to write: PNG, SVG or PDF; energy_path.png for bands unless given.',
 )
 @click.option(
     '--path', 'through_crystal', is_flag=True, help='Draw the way through the crystal instead of the energies.'
@@ -37,23 +35,31 @@ __all__ = ('command',)
 @with_profile
 def command(
     nodes: tuple[str, ...],
-    output: Path,
+    output: Path | None,
     through_crystal: bool,
     direction: tuple[int, int, int] | None,
     output_format: str,
 ) -> None:
-    """Draw the energy path of one or more bands (PKs or UUIDs of bands or of processes)."""
-    from aiida_embarrier.figures.energy_path import energy_path
-    from aiida_embarrier.figures.migration_path import migration_path
+    """Draw the energy path of one or more bands, or what a study found (PKs or UUIDs of bands or of processes)."""
+    from aiida_embarrier.cli.views import view_of
     from aiida_embarrier.figures.style import save
 
-    bands = [load_band(node).band for node in nodes]
-    if through_crystal and len(bands) > 1:
-        raise click.UsageError('--path draws one band at a time')
-    if direction is not None and not through_crystal:
-        raise click.UsageError('--direction is that of the way through the crystal: add --path')
-    save(migration_path(bands[0], direction=direction) if through_crystal else energy_path(bands), output)
-    if output_format == 'json':
-        echo_json({'file': output})
+    found = [find_node(node) for node in nodes]
+    views = [view_of(node) for node in found]
+    view = views[0]
+    if any(other is not view for other in views):
+        raise click.UsageError('these nodes are of different kinds, so no picture holds them all: draw them one by one')
+    if view.OUTPUT == 'band':
+        figure = view.draw(found, through_crystal=through_crystal, direction=direction)
+    elif through_crystal or direction is not None:
+        raise click.UsageError('--path and --direction are for bands')
+    elif len(found) > 1:
+        raise click.UsageError('one such node is drawn at a time')
     else:
-        click.echo(f'wrote {output}')
+        figure = view.draw(found[0])
+    path = output or Path(f'{view.PICTURE}.png')
+    save(figure, path)
+    if output_format == 'json':
+        echo_json({'file': path})
+    else:
+        click.echo(f'wrote {path}')

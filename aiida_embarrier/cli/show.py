@@ -1,29 +1,13 @@
-"""``aiida-embarrier show``: a barrier and what a reader must know about it."""
+"""``aiida-embarrier show``: a result and what a reader must know about it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from aiida_embarrier.cli.output import Column, echo_json, echo_pairs, echo_table
-from aiida_embarrier.cli.params import FORMAT, load_band, with_profile
+from aiida_embarrier.cli.output import echo_json
+from aiida_embarrier.cli.params import FORMAT, find_node, with_profile
 
-if TYPE_CHECKING:
-    from aiida_embarrier.data.band import BandData
-
-__all__ = ('command', 'describe_band', 'echo_band')
-
-BARRIERS = ('forward', 'reverse', 'rate_limiting', 'span')
-
-IMAGES = (
-    Column('image', 'image', 'd'),
-    Column('coordinate (Å)', 'coordinate', '.2f'),
-    Column('energy (eV)', 'energy', '.3f'),
-    Column('', 'note'),
-)
-
-TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
+__all__ = ('command',)
 
 
 @click.command('show')
@@ -31,93 +15,13 @@ TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('defini
 @FORMAT
 @with_profile
 def command(node: str, output_format: str) -> None:
-    """Show the barriers of NODE: a band, or the process that computed one (PK or UUID)."""
-    description = describe_band(load_band(node))
+    """Show NODE (PK or UUID): the barriers of a band, or of the process that computed one, or what a study found."""
+    from aiida_embarrier.cli.views import view_of
+
+    found = find_node(node)
+    view = view_of(found)
+    description = view.describe(found)
     if output_format == 'json':
         echo_json(description)
     else:
-        echo_band(description)
-
-
-def describe_band(node: BandData) -> dict[str, Any]:
-    """Return what the command prints: attributes, energies along the path, and the summary of its work chain."""
-    import numpy as np
-
-    from aiida_embarrier.bands.barriers import barriers
-
-    attributes = node.base.attributes.all
-    band = node.band
-    description = {
-        'pk': node.pk,
-        'uuid': node.uuid,
-        **{name: value for name, value in attributes.items() if not name.startswith('array|')},
-        'reaction_coordinate': band.reaction_coordinate,
-        'energies': band.energies,
-    }
-    if np.all(np.isfinite(band.energies)):
-        description['barriers'] = barriers(band.energies, band.info.equivalent_endpoints).to_dict()
-    process, summary = origin_of(node)
-    description['process'] = process
-    description['summary'] = summary
-    return description
-
-
-def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
-    """Return the PK of the barrier work chain that returned a band, and its summary; None where there is none."""
-    from aiida.common.links import LinkType
-
-    for link in node.base.links.get_incoming(link_type=LinkType.RETURN).all():
-        if 'summary' in link.node.outputs:
-            return link.node.pk, link.node.outputs.summary.get_dict()
-    return None, None
-
-
-def echo_band(description: dict[str, Any]) -> None:
-    """Print a description for people."""
-    heading = {
-        'band': description['pk'],
-        'formula': description['formula'],
-        'ion': f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
-        'energies by': description['potential'] or description['functional'] or description['engine'],
-        'host': description['host'],
-        'host relaxed': description['host_treatment'],
-        'hop': None if description['hop_length'] is None else f'{description["hop_length"]:.2f} Å',
-        'images': f'{description["n_images"]} of {description["n_atoms"]} atoms',
-        'converged': description['converged'],
-        'residual force': None
-        if description['residual_force'] is None
-        else f'{description["residual_force"]:.3f} eV/Å',
-    }
-    if description['process'] is not None:
-        heading['process'] = description['process']
-    echo_pairs(heading)
-    if 'barriers' not in description:
-        click.echo('\nThis is a starting band: it has no energies yet.')
-        return
-    click.echo()
-    rows = [
-        {
-            'name': name.replace('_', ' '),
-            'value': description['barriers'][name],
-            'definition': description['barriers']['definitions'][name],
-        }
-        for name in BARRIERS
-    ]
-    echo_table(rows, TABLE)
-    click.echo()
-    echo_table(_images(description), IMAGES)
-    for warning in (description['summary'] or {}).get('warnings', []):
-        click.echo(f'\nwarning: {warning}')
-
-
-def _images(description: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row per image: where it is, its energy relative to the first, and what it is."""
-    found = description['barriers']
-    notes = {found['saddle']: 'saddle', **{minimum['image']: 'minimum' for minimum in found['minima']}}
-    first = description['energies'][0]
-    return [
-        {'image': image, 'coordinate': coordinate, 'energy': energy - first, 'note': notes.get(image, '')}
-        for image, (coordinate, energy) in enumerate(
-            zip(description['reaction_coordinate'], description['energies'], strict=True)
-        )
-    ]
+        view.echo(description)

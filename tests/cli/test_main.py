@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from aiida_embarrier import __version__, cli
 from aiida_embarrier.cli import main
-from aiida_embarrier.cli.params import load_profile, with_profile
+from aiida_embarrier.cli.launch import PROCESSES
+from aiida_embarrier.cli.params import bundle, load_profile, with_profile
 
 #: Packages that take long to import and that no `--help` needs.
 HEAVY = ('aiida', 'ase', 'matplotlib', 'numpy', 'pymatgen', 'scipy', 'torch')
@@ -64,7 +65,8 @@ def test_help_imports_nothing_heavy():
 import sys
 from click.testing import CliRunner
 from aiida_embarrier.cli import COMMANDS, main
-for arguments in ([], *([name] for name in COMMANDS)):
+from aiida_embarrier.cli.launch import PROCESSES
+for arguments in ([], *([name] for name in COMMANDS), *(['launch', name] for name in PROCESSES)):
     assert CliRunner().invoke(main, [*arguments, '--help']).exit_code == 0
 print([name for name in {HEAVY} if name in sys.modules])
 """
@@ -159,3 +161,22 @@ def test_module_run(tmp_path):
     finished = subprocess.run([script, '--version'], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert __version__ in finished.stdout
     assert json.dumps(finished.stderr) == '""'
+
+
+@pytest.mark.parametrize('name', PROCESSES)
+def test_every_launch_has_help(runner, name):
+    shown = runner.invoke(main, ['launch', name, '--help'])
+    assert shown.exit_code == 0
+    assert f'Usage: main launch {name}' in shown.output
+    for option in ('--code', '--wall-time', '--submit', '--profile', '--format'):
+        assert f'  {option}' in shown.output or f', {option}' in shown.output
+
+
+def test_options_in_a_bundle(runner):
+    @click.command()
+    @bundle('both', click.option('--a'), click.option('--b'))
+    @click.option('--c')
+    def command(both, c):
+        click.echo(json.dumps([both, c]))
+
+    assert json.loads(runner.invoke(command, ['--b', '2', '--c', '3']).output) == [{'a': None, 'b': '2'}, '3']

@@ -1,0 +1,113 @@
+"""Options that say which path: a hop of a crystal, two endpoints, or a band."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.params import EXISTING_FILE, bundle, load_band
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ('PATH', 'path_inputs')
+
+
+#: A hop of a crystal, two endpoints, or a band; :func:`path_inputs` takes the mapping `path`.
+PATH = bundle(
+    'path',
+    click.argument('structure', metavar='[FILE]', type=EXISTING_FILE, required=False),
+    click.option('--ion', metavar='SYMBOL', help='The migrating ion, with FILE.'),
+    click.option('--hop', type=int, metavar='N', help='Number of the hop, as `hops` lists them.'),
+    click.option(
+        '--mechanism',
+        type=click.Choice(['vacancy', 'interstitial', 'any']),
+        default='vacancy',
+        show_default=True,
+        help='Mechanism; `any` lets several ions move between two given endpoints.',
+    ),
+    click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.'),
+    click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.'),
+    click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.'),
+    click.option('--initial', type=EXISTING_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.'),
+    click.option('--final', type=EXISTING_FILE, metavar='FILE', help='Final endpoint.'),
+    click.option(
+        '--lattice-policy',
+        type=click.Choice(['refuse', 'initial', 'mean']),
+        help='What to do with two endpoints whose lattices differ: take that of the initial one, or the mean.',
+    ),
+    click.option(
+        '--as-written',
+        is_flag=True,
+        help='Let the ion move between the two endpoints as their coordinates say, not by the shortest way.',
+    ),
+    click.option(
+        '--band', metavar='NODE', help='Band to go on from, instead of FILE: PK or UUID of a band or of a process.'
+    ),
+)
+
+
+def path_inputs(
+    structure: Path | None,
+    ion: str | None,
+    hop: int | None,
+    mechanism: str,
+    max_length: float | None,
+    extra_vacancies: int,
+    symprec: float | None,
+    initial: Path | None,
+    final: Path | None,
+    lattice_policy: str | None,
+    as_written: bool,
+    band: str | None,
+) -> dict[str, Any]:
+    """Return keyword arguments of `get_builder_from_protocol` that say which path.
+
+    :raises click.UsageError: where the options do not say one path.
+    """
+    from aiida_embarrier.data.convert import node_from_structure
+    from aiida_embarrier.structures.reading import read_structure
+
+    if band is not None:
+        if any(value is not None for value in (structure, ion, hop, initial, final)):
+            raise click.UsageError('--band stands alone: leave out FILE, --ion, --hop, --initial and --final')
+        return {'band': load_band(band)}
+    if structure is not None:
+        if initial is not None or final is not None or lattice_policy is not None or as_written:
+            raise click.UsageError(
+                'give FILE with --ion and --hop, or --initial and --final, not both; '
+                '--lattice-policy and --as-written go with the latter'
+            )
+        if ion is None or hop is None:
+            raise click.UsageError(
+                f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
+            )
+        crystal, kinds = node_from_structure(read_structure(structure))
+        description: dict[str, Any] = {'ion': ion, 'number': hop, 'mechanism': mechanism}
+        if max_length is not None:
+            description['max_length'] = max_length
+        if symprec is not None:
+            description['symprec'] = symprec
+        if extra_vacancies:
+            description['extra_vacancies'] = extra_vacancies
+        return {'structure': crystal, 'kinds': kinds, 'hop': description}
+    if initial is not None and final is not None:
+        if ion is not None or hop is not None or max_length is not None or extra_vacancies:
+            raise click.UsageError(
+                'leave out --ion, --hop, --max-length and --extra-vacancies: two endpoints say themselves what moves'
+            )
+        alignment = {
+            **({} if lattice_policy is None else {'lattice_policy': lattice_policy}),
+            **({'keep_images': True} if as_written else {}),
+        }
+        first, kinds = node_from_structure(read_structure(initial))
+        last, _ = node_from_structure(read_structure(final))
+        return {
+            'initial': first,
+            'final': last,
+            'kinds': kinds,
+            'mechanism': mechanism,
+            'alignment': alignment or None,
+        }
+    raise click.UsageError('give a crystal FILE with --ion and --hop, or both --initial and --final, or a --band')

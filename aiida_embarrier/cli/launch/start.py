@@ -1,0 +1,107 @@
+"""Start a process, in this terminal or through the daemon, and print what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.output import echo_json
+from aiida_embarrier.cli.params import FORMAT, last_band
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import ProcessNode
+
+__all__ = ('START', 'start')
+
+NO_DAEMON = """the daemon is not running, so nothing was submitted. Start it, or leave out --submit to run here:
+
+    verdi daemon start"""
+
+
+def START(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  (options that go together)
+    """Give a command the options of :func:`start`."""
+    label = click.option('--label', help='Label of the process node.')
+    submit = click.option('--submit', is_flag=True, help='Submit to the daemon and return at once.')
+    return label(submit(FORMAT(command)))
+
+
+def start(builder: ProcessBuilder, *, label: str | None, submit: bool, output_format: str) -> None:
+    """Run or submit a process and print its result; end with exit code 1 where it failed.
+
+    :param label: label of the process node.
+    :param submit: submit to the daemon and return at once.
+    :param output_format: `text` or `json`.
+    """
+    if label is not None:
+        builder.metadata.label = label
+    if not submit:
+        _report(_run(builder), output_format)
+        return
+    node = _submit(builder)
+    if output_format == 'json':
+        echo_json({'pk': node.pk, 'uuid': node.uuid, 'state': node.process_state.value})
+    else:
+        click.echo(f'submitted {node.process_label} {node.pk}\n')
+        click.echo(f'how it goes:     verdi process report {node.pk}')
+        click.echo(f'when it is done: aiida-embarrier show {node.pk}')
+
+
+def _submit(builder: ProcessBuilder) -> ProcessNode:
+    from aiida.common.exceptions import InvalidOperation
+    from aiida.engine import submit
+    from aiida.manage import get_manager
+
+    profile = get_manager().get_profile()
+    if profile is not None and profile.process_control_backend is None:
+        raise click.ClickException(
+            'this profile has no broker, so nothing can be submitted: leave out --submit, or '
+            '`verdi profile configure-broker core.zeromq`'
+        )
+    if not get_manager().get_daemon_client().is_daemon_running:
+        raise click.ClickException(NO_DAEMON)
+    try:
+        return submit(builder)
+    except InvalidOperation as error:
+        raise click.ClickException(f'{NO_DAEMON}\n\n({error})') from error
+
+
+def _run(builder: ProcessBuilder) -> ProcessNode:
+    from aiida_embarrier.cli.running import Interrupted, run_in_terminal
+
+    try:
+        return run_in_terminal(builder)
+    except Interrupted as interrupt:
+        band = last_band(interrupt.node)
+        rest = (
+            'nothing was computed of the band yet'
+            if band is None
+            else f'its last band is node {band.pk}, go on from it: aiida-embarrier launch barrier --band {band.pk}'
+        )
+        raise click.ClickException(f'interrupted: process {interrupt.node.pk} was ended; {rest}') from interrupt
+
+
+def _report(node: ProcessNode, output_format: str) -> None:
+    """Print the result of a process; end with exit code 1 where it failed."""
+    from aiida_embarrier.cli.views import view_of
+    from aiida_embarrier.engines.base import why
+
+    view = view_of(node)
+    description = view.describe(node) if view.OUTPUT in node.outputs else None
+    if output_format == 'json':
+        result: dict[str, Any] = {'pk': node.pk, 'uuid': node.uuid, 'exit_status': node.exit_status}
+        echo_json({**result, 'exit_message': node.exit_message, view.OUTPUT: description})
+    elif description is not None:
+        view.echo(description)
+    if not node.is_finished_ok:
+        raise click.ClickException(
+            f'process {node.pk} failed [{node.exit_status}]: {why(node)}\n'
+            f'`verdi process report {node.pk}` tells how far it came'
+        )
+    if output_format == 'text':
+        click.echo(f'\ndraw it:  aiida-embarrier plot {node.pk} -o {view.PICTURE}.png')
+        name = str(node.process_type).rpartition('.')[2]
+        click.echo(f'share it: aiida-embarrier export {node.pk} -o {name}.aiida')

@@ -1,0 +1,31 @@
+"""How ``show``, ``plot`` and the end of a launch present what is in the database, by the kind of node.
+
+A view is a module of this package with
+
+* ``OUTPUT``: the output of a process that it presents, the key of its JSON too;
+* ``PICTURE``: name of its picture, without suffix;
+* ``describe(node)``: what the node, such a process, holds, as plain values: the JSON of ``show``;
+* ``echo(description)``: print that for people;
+* ``draw(node)``: its picture, a matplotlib Figure (the view of bands draws several nodes).
+
+A new view is such a module, and a line in :data:`VIEWS`. Bands, and processes that return one, need no line.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiida.orm import Node
+
+__all__ = ('VIEWS', 'view_of')
+
+#: Modules of this package by the entry point of a process (in ``aiida.workflows``).
+VIEWS: dict[str, str] = {}
+
+
+def view_of(node: Node) -> Any:
+    """Return the view of a node."""
+    _, _, entry_point = str(node.process_type or '').partition(':')
+    return importlib.import_module(f'{__name__}.{VIEWS.get(entry_point, "band")}')

@@ -1,0 +1,143 @@
+"""A band: its barriers, and what a reader must know about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
+from aiida_embarrier.cli.params import band_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiida.orm import ProcessNode
+    from matplotlib.figure import Figure
+
+    from aiida_embarrier.data.band import BandData
+
+__all__ = ('OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
+
+OUTPUT = 'band'
+PICTURE = 'energy_path'
+
+BARRIERS = ('forward', 'reverse', 'rate_limiting', 'span')
+
+IMAGES = (
+    Column('image', 'image', 'd'),
+    Column('coordinate (Å)', 'coordinate', '.2f'),
+    Column('energy (eV)', 'energy', '.3f'),
+    Column('', 'note'),
+)
+
+TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
+
+
+def describe(node: BandData | ProcessNode) -> dict[str, Any]:
+    """Return the attributes of a band, the energies along the path, and the summary of its work chain.
+
+    :raises click.ClickException: for a process without a band.
+    """
+    import numpy as np
+
+    from aiida_embarrier.bands.barriers import barriers
+
+    node = band_of(node)
+    attributes = node.base.attributes.all
+    band = node.band
+    description = {
+        'pk': node.pk,
+        'uuid': node.uuid,
+        **{name: value for name, value in attributes.items() if not name.startswith('array|')},
+        'reaction_coordinate': band.reaction_coordinate,
+        'energies': band.energies,
+    }
+    if np.all(np.isfinite(band.energies)):
+        description['barriers'] = barriers(band.energies, band.info.equivalent_endpoints).to_dict()
+    process, summary = origin_of(node)
+    description['process'] = process
+    description['summary'] = summary
+    return description
+
+
+def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
+    """Return the PK of the barrier work chain that returned a band, and its summary; None where there is none."""
+    from aiida.common.links import LinkType
+
+    for link in node.base.links.get_incoming(link_type=LinkType.RETURN).all():
+        if 'summary' in link.node.outputs:
+            return link.node.pk, link.node.outputs.summary.get_dict()
+    return None, None
+
+
+def echo(description: dict[str, Any]) -> None:
+    """Print a description for people."""
+    heading = {
+        'band': description['pk'],
+        'formula': description['formula'],
+        'ion': f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
+        'energies by': description['potential'] or description['functional'] or description['engine'],
+        'host': description['host'],
+        'host relaxed': description['host_treatment'],
+        'hop': None if description['hop_length'] is None else f'{description["hop_length"]:.2f} Å',
+        'images': f'{description["n_images"]} of {description["n_atoms"]} atoms',
+        'converged': description['converged'],
+        'residual force': None
+        if description['residual_force'] is None
+        else f'{description["residual_force"]:.3f} eV/Å',
+    }
+    if description['process'] is not None:
+        heading['process'] = description['process']
+    echo_pairs(heading)
+    if 'barriers' not in description:
+        click.echo('\nThis is a starting band: it has no energies yet.')
+        return
+    click.echo()
+    rows = [
+        {
+            'name': name.replace('_', ' '),
+            'value': description['barriers'][name],
+            'definition': description['barriers']['definitions'][name],
+        }
+        for name in BARRIERS
+    ]
+    echo_table(rows, TABLE)
+    click.echo()
+    echo_table(_images(description), IMAGES)
+    for warning in (description['summary'] or {}).get('warnings', []):
+        click.echo(f'\nwarning: {warning}')
+
+
+def draw(
+    nodes: Sequence[BandData | ProcessNode],
+    through_crystal: bool = False,
+    direction: tuple[int, int, int] | None = None,
+) -> Figure:
+    """Draw the energies along the paths of bands, or the way of one through the crystal.
+
+    :param direction: lattice direction along which to look at the crystal.
+    :raises click.UsageError: for options that do not go together.
+    """
+    from aiida_embarrier.figures.energy_path import energy_path
+    from aiida_embarrier.figures.migration_path import migration_path
+
+    bands = [band_of(node).band for node in nodes]
+    if through_crystal and len(bands) > 1:
+        raise click.UsageError('--path draws one band at a time')
+    if direction is not None and not through_crystal:
+        raise click.UsageError('--direction is that of the way through the crystal: add --path')
+    return migration_path(bands[0], direction=direction) if through_crystal else energy_path(bands)
+
+
+def _images(description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row per image: where it is, its energy relative to the first, and what it is."""
+    found = description['barriers']
+    notes = {found['saddle']: 'saddle', **{minimum['image']: 'minimum' for minimum in found['minima']}}
+    first = description['energies'][0]
+    return [
+        {'image': image, 'coordinate': coordinate, 'energy': energy - first, 'note': notes.get(image, '')}
+        for image, (coordinate, energy) in enumerate(
+            zip(description['reaction_coordinate'], description['energies'], strict=True)
+        )
+    ]
