@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ('Column', 'echo_json', 'echo_pairs', 'echo_table')
+__all__ = ('Column', 'echo_json', 'echo_pairs', 'echo_table', 'format_table')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +44,22 @@ def echo_json(result: Any) -> None:
 
 def echo_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
     """Print rows as an aligned table, numbers to the right."""
+    click.echo(format_table(rows, columns))
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> str:
+    """Return rows as an aligned table, numbers to the right."""
     from tabulate import tabulate
 
     cells = [[column.text(row) for column in columns] for row in rows]
     align = ['right' if column.format else 'left' for column in columns]
     # Without `disable_numparse` tabulate would read text such as `1e5` as a number and write it anew.
-    click.echo(
-        tabulate(
-            cells,
-            [column.header for column in columns],
-            colalign=align,
-            disable_numparse=True,
-            maxcolwidths=[column.width for column in columns],
-        )
+    return tabulate(
+        cells,
+        [column.header for column in columns],
+        colalign=align,
+        disable_numparse=True,
+        maxcolwidths=[column.width for column in columns],
     )
 
 

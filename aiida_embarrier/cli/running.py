@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 import re
 import signal
 import sys
@@ -14,16 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiida.common.exceptions import NotExistent
 from aiida.engine.runners import Runner
 from aiida.manage import get_manager
-from aiida.orm import CalcJobNode
 from plumpy.greenback_bridge import run_with_portal
 from plumpy.process_states import KillInterruption
 from tqdm import tqdm
 
 from aiida_embarrier.calculations.worker import WorkerCalculation
-from aiida_embarrier.jobs.schemas import PROGRESS_FILE, STOP_FILE
+from aiida_embarrier.cli.following import ProgressFollower, is_here, running_jobs
+from aiida_embarrier.jobs.progress import JobHistory, describe_progress, fraction_done, latest_line
+from aiida_embarrier.jobs.schemas import STOP_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +84,7 @@ def ask_to_stop(process: Process) -> bool:
     if not isinstance(process, WorkerCalculation):
         return False
     folder = process.node.get_remote_workdir()
-    if folder is None or process.node.computer.transport_type != 'core.local' or not Path(folder).is_dir():
+    if folder is None or not is_here(process.node) or not Path(folder).is_dir():
         return False
     (Path(folder) / STOP_FILE).touch()
     return True
@@ -185,72 +183,20 @@ def _lab_book() -> Iterator[None]:
 
 
 async def _watch(node: ProcessNode, bar: tqdm | None) -> None:
-    """Show the progress file of the running jobs of a process until cancelled."""
+    """Show how the running jobs of a process on this machine stand until cancelled."""
     if bar is None:
         return
-    while True:
-        line = last_progress(node)
-        if line is not None:
-            bar.n = round(100 * fraction_done(line))
-            bar.set_description_str(describe_progress(line), refresh=False)
-        bar.refresh()
-        await asyncio.sleep(POLL_INTERVAL)
-
-
-def running_jobs(node: ProcessNode) -> list[CalcJobNode]:
-    """Return the jobs below a process that are not done."""
-    jobs = []
-    for child in node.called:
-        if isinstance(child, CalcJobNode):
-            if not child.is_terminated:
-                jobs.append(child)
-        elif not child.is_terminated:
-            jobs.extend(running_jobs(child))
-    return jobs
-
-
-def last_progress(node: ProcessNode) -> dict[str, Any] | None:
-    """Return the last step in the progress file of a running job on this machine, None where there is none."""
-    for job in running_jobs(node):
-        try:
-            local = job.computer.transport_type == 'core.local'
-        except NotExistent:
-            continue
-        folder = job.get_remote_workdir()
-        if not local or folder is None:
-            continue
-        path = Path(folder) / PROGRESS_FILE
-        if not path.is_file():
-            continue
-        for text in reversed(path.read_text(encoding='utf8').splitlines()):
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:  # a line that is being written
-                continue
-            if line['event'] == 'step':
-                return line
-    return None
-
-
-def residual(line: dict[str, Any]) -> float | None:
-    """Return the force of a progress line that has to fall below its threshold."""
-    return line.get('residual_force', line.get('max_force'))
-
-
-def fraction_done(line: dict[str, Any]) -> float:
-    """Return how far a task is, on the logarithm of its force from a hundred times the threshold down to it."""
-    force, threshold = residual(line), line.get('force_threshold')
-    if not force or not threshold:
-        return 0.0
-    return min(max(1 - math.log(force / threshold) / math.log(100), 0.0), 1.0)
-
-
-def describe_progress(line: dict[str, Any]) -> str:
-    """Return a progress line for people."""
-    parts = [f'{line["task"]}, step {line["step"]}']
-    force = residual(line)
-    if force is not None:
-        parts.append(f'force {force:.3f} (aim {line["force_threshold"]:.3f}) eV/Å')
-    if line.get('barrier') is not None:
-        parts.append(f'barrier so far {line["barrier"]:.3f} eV')
-    return ', '.join(parts)
+    histories: dict[str, JobHistory] = {}
+    with ProgressFollower() as follower:
+        while True:
+            for job in running_jobs(node):
+                if follower.connects(job):  # which would hold up the process that runs here
+                    continue
+                history = histories.setdefault(job.uuid, JobHistory())
+                history.add(follower.read(job))
+                line = latest_line(history)
+                if line is not None:
+                    bar.n = round(100 * fraction_done(line))
+                    bar.set_description_str(describe_progress(line), refresh=False)
+            bar.refresh()
+            await asyncio.sleep(POLL_INTERVAL)

@@ -1,0 +1,325 @@
+"""``aiida-embarrier watch``: how a process stands, again and again until it ends."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.output import Column, echo_json, format_table
+from aiida_embarrier.cli.params import FORMAT, find_node, with_profile
+
+if TYPE_CHECKING:
+    from aiida.orm import CalcJobNode, ProcessNode
+
+    from aiida_embarrier.cli.following import ProgressFollower
+    from aiida_embarrier.jobs.progress import JobHistory, TaskHistory
+
+__all__ = ('command',)
+
+#: Seconds between two looks, on this machine and at others.
+INTERVAL_HERE = 1.0
+INTERVAL_THERE = 10.0
+
+JOB = Column('job', 'job', 'd')
+TASKS = (
+    Column('task', 'task'),
+    Column('step', 'step', 'd'),
+    Column('eV', 'barrier', '.3f'),
+    Column('eV/Å (aim)', lambda row: force_and_aim(row)),
+    Column('images', 'n_images', 'd'),
+    Column('evals', 'n_evaluations', 'd'),
+    Column('elapsed', lambda row: clock(row['elapsed_s'])),
+    Column('left', lambda row: clock(row['left_s']) or '?' if row['state'] == 'running' else row['state']),
+)
+
+
+@click.command('watch')
+@click.argument('node', metavar='NODE')
+@click.option('--task', metavar='LABEL', help='Band to draw; the one that moved last unless given.')
+@click.option(
+    '--interval', type=click.FloatRange(min=0.1), metavar='SECONDS', help='Between two looks; 1, for other machines 10.'
+)
+@click.option('--once', is_flag=True, help='Look once and end, for scripts.')
+@FORMAT
+@with_profile
+def command(node: str, task: str | None, interval: float | None, once: bool, output_format: str) -> None:
+    """Watch the running process NODE until it ends: barrier so far, force, energy path and time left of each band.
+
+    JSON is one look. Ctrl-C ends the watching, not the process. Where the output is no terminal, each step is a line.
+    """
+    from aiida.orm import ProcessNode
+
+    from aiida_embarrier.cli.following import ProgressFollower
+
+    process = find_node(node)
+    if not isinstance(process, ProcessNode):
+        raise click.ClickException(f'node {process.pk} is not a process but a {type(process).__name__}')
+    with ProgressFollower() as follower:
+        watcher = Watcher(process, follower)
+        if once or output_format == 'json':
+            look = watcher.look()
+            if output_format == 'json':
+                echo_json(look)
+            else:
+                click.echo('\n'.join(frame_of(look, task)))
+            return
+        try:
+            _watch(watcher, task, interval)
+        except KeyboardInterrupt:
+            click.echo(f'\nno longer watching; process {process.pk} goes on', err=True)
+
+
+def _watch(watcher: Watcher, task: str | None, interval: float | None) -> None:
+    screen = Screen() if sys.stdout.isatty() else None
+    told: dict[tuple[int, str], Any] = {}
+    while True:
+        look = watcher.look()
+        if screen is not None:
+            screen.show(frame_of(look, task))
+        else:
+            for line in news_of(look, told):
+                click.echo(line)
+        if look['ended']:
+            if screen is None:
+                click.echo('\n'.join(frame_of(look, task)))
+            return
+        time.sleep(interval or (INTERVAL_THERE if watcher.connected else INTERVAL_HERE))
+
+
+class Watcher:
+    """Looks at a process and the jobs below it.
+
+    :param process: the process.
+    :param follower: reads the progress files of its jobs.
+    """
+
+    def __init__(self, process: ProcessNode, follower: ProgressFollower) -> None:
+        self.process = process
+        self.connected = False
+        self._follower = follower
+        self._histories: dict[str, JobHistory] = {}
+
+    def look(self) -> dict[str, Any]:
+        """Return how things stand, as JSON values."""
+        from aiida_embarrier.cli.following import refresh_database, running_jobs
+
+        refresh_database()
+        process = self.process
+        state = process.process_state.value if process.process_state else 'unknown'
+        look: dict[str, Any] = {
+            'pk': process.pk,
+            'process': process.process_label,
+            'label': process.label,
+            'state': state,
+            'ended': process.is_terminated,
+            'exit_status': process.exit_status,
+            'exit_message': process.exit_message,
+            'report': _last_report(process),
+            'paused': [
+                {'pk': node.pk, 'process': node.process_label, 'status': node.process_status}
+                for node in paused(process)
+            ],
+            'jobs': [],
+            'barriers': _barriers(process) if process.is_terminated else None,
+        }
+        if not process.is_terminated:
+            look['jobs'] = [self._look_at(job) for job in running_jobs(process)]
+        return look
+
+    def _look_at(self, job: CalcJobNode) -> dict[str, Any]:
+        from aiida_embarrier.jobs.progress import JobHistory
+
+        history = self._histories.setdefault(job.uuid, JobHistory())
+        problem = None
+        self.connected |= self._follower.connects(job)
+        try:
+            history.add(self._follower.read(job))
+        except OSError as error:
+            problem = str(error)
+        return {
+            'pk': job.pk,
+            'process': job.process_label,
+            'computer': job.computer.label,
+            'status': job.process_status,
+            'problem': problem,
+            'tasks': [_describe(task, job.pk) for task in history.tasks.values()],
+        }
+
+
+def _describe(task: TaskHistory, job: int) -> dict[str, Any]:
+    from aiida_embarrier.jobs.progress import residual
+
+    last = task.last if task.steps else {}
+    return {
+        'job': job,
+        'task': task.label,
+        'state': last.get('status', 'running') if task.steps else 'ended',
+        'message': task.message,
+        'step': last.get('step'),
+        'barrier': last.get('barrier'),
+        'force': residual(last),
+        'force_threshold': last.get('force_threshold'),
+        'n_images': last.get('n_images'),
+        'n_evaluations': last.get('n_evaluations'),
+        'elapsed_s': task.elapsed,
+        'left_s': task.time_left,
+        'time': last.get('time'),
+        'energies': last.get('energies'),
+        'forces': [force for force in map(residual, task.steps) if force is not None],
+    }
+
+
+def paused(process: ProcessNode) -> list[ProcessNode]:
+    """Return the processes that are paused among a process and those below it that have not ended."""
+    if process.is_terminated:
+        return []
+    below = [node for child in process.called for node in paused(child)]
+    return [process, *below] if process.paused else below
+
+
+def _last_report(process: ProcessNode) -> str | None:
+    from aiida.orm import Log
+
+    logs = Log.collection.find({'dbnode_id': process.pk, 'levelname': 'REPORT'}, order_by=[{'id': 'desc'}], limit=1)
+    return logs[0].message.partition(']: ')[2] or logs[0].message if logs else None
+
+
+def _barriers(process: ProcessNode) -> list[dict[str, Any]]:
+    """Return the barriers of the bands that a process returned."""
+    from aiida_embarrier.data.band import BandData
+
+    names = ('barrier_forward', 'barrier_reverse', 'residual_force', 'converged')
+    return [
+        {'band': link.link_label, 'pk': link.node.pk, **{name: link.node.base.attributes.get(name) for name in names}}
+        for link in process.base.links.get_outgoing(node_class=BandData).all()
+    ]
+
+
+BARRIERS = (
+    Column('band', 'band'),
+    Column('PK', 'pk', 'd'),
+    Column('forward (eV)', 'barrier_forward', '.3f'),
+    Column('reverse (eV)', 'barrier_reverse', '.3f'),
+    Column('force (eV/Å)', 'residual_force', '.3f'),
+    Column('converged', 'converged'),
+)
+
+
+def frame_of(look: dict[str, Any], task: str | None = None) -> list[str]:
+    """Return what is shown of a look.
+
+    :param task: label of the band to draw, None for the one that moved last.
+    :raises ValueError: where no running job has such a band.
+    """
+    lines = [_heading(look)]
+    if look['ended']:
+        return lines + _ending(look)
+    if look['report']:
+        lines.append(look['report'])
+    lines += [
+        f'process {entry["pk"]} ({entry["process"]}) is paused: {entry["status"] or "it was asked to"}; go on with '
+        f'`aiida-embarrier resume {look["pk"]}`, or as it is with `verdi process play {entry["pk"]}`'
+        for entry in look['paused']
+    ]
+    for job in look['jobs']:
+        if job['problem']:
+            lines.append(f'job {job["pk"]}: {job["problem"]}')
+        elif not job['tasks']:
+            lines.append(f'job {job["pk"]} on {job["computer"]}: {job["status"] or "starting"}')
+    rows = [task for job in look['jobs'] for task in job['tasks']]
+    if rows:
+        columns = TASKS if len(look['jobs']) == 1 else (JOB, *TASKS)
+        lines += ['', *format_table(rows, columns).splitlines()]
+    lines += _drawing(rows, task)
+    return lines
+
+
+def _heading(look: dict[str, Any]) -> str:
+    label = f' "{look["label"]}"' if look['label'] else ''
+    status = f' [{look["exit_status"]}]' if look['exit_status'] is not None else ''
+    return f'{look["process"]} {look["pk"]}{label}: {look["state"]}{status}'
+
+
+def _ending(look: dict[str, Any]) -> list[str]:
+    lines = [look['exit_message']] if look['exit_message'] else []
+    if look['barriers']:
+        lines += ['', *format_table(look['barriers'], BARRIERS).splitlines()]
+    if look['exit_status'] == 0:
+        return lines
+    return [*lines, '', f'go on from where it stopped: aiida-embarrier resume {look["pk"]}']
+
+
+def _drawing(rows: list[dict[str, Any]], label: str | None) -> list[str]:
+    """Return energy path and forces of one band; nothing where none tells its energies yet."""
+    from aiida_embarrier.cli.drawing import draw_energy_path, draw_history
+
+    bands = [row for row in rows if row['energies'] and label in (None, row['task'])]
+    if not bands:
+        if label is not None and label not in {row['task'] for row in rows}:
+            labels = ', '.join(sorted({row['task'] for row in rows})) or 'none'
+            raise ValueError(f'no running job has a task {label!r}; there are: {labels}')
+        return []
+    band = max(bands, key=lambda row: (row['state'] == 'running', row['time']))
+    first, last, aim = band['forces'][0], band['forces'][-1], band['force_threshold']
+    return [
+        '',
+        f'energy path of {band["task"]}',
+        *draw_energy_path(band['energies']),
+        f'force {first:.3g} {draw_history(band["forces"], aim)} {last:.3g}, aim {aim:g} eV/Å',
+    ]
+
+
+def news_of(look: dict[str, Any], told: dict[tuple[int, str], Any]) -> list[str]:
+    """Return a line for every task that moved since the last look.
+
+    :param told: what was told already; brought up to date.
+    """
+    lines = []
+    for row in (row for job in look['jobs'] for row in job['tasks']):
+        news = (row['step'], row['state'], row['message'])
+        if told.get((row['job'], row['task'])) == news:
+            continue
+        told[row['job'], row['task']] = news
+        time_of_day = datetime.fromtimestamp(row['time']).strftime('%H:%M:%S') if row['time'] else '--:--:--'
+        parts = [row['message'] or f'{row["state"]}, step {row["step"]}']
+        if row['barrier'] is not None:
+            parts.append(f'barrier {row["barrier"]:.3f} eV')
+        if row['force'] is not None:
+            parts.append(f'force {force_and_aim(row)} eV/Å')
+        parts.append(f'{row["n_evaluations"]} evaluations in {clock(row["elapsed_s"])}')
+        if row['state'] == 'running':
+            parts.append(f'{clock(row["left_s"]) or "?"} left')
+        lines.append(f'{time_of_day} [{row["job"]}] {row["task"]}: {", ".join(parts)}')
+    return lines
+
+
+def force_and_aim(row: dict[str, Any]) -> str | None:
+    """Return the force of a task, with its threshold in brackets."""
+    return None if row['force'] is None else f'{row["force"]:.3f} ({row["force_threshold"]:.3g})'
+
+
+def clock(seconds: float | None) -> str | None:
+    """Return a duration as hours, minutes and seconds."""
+    return None if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+class Screen:
+    """The lower part of a terminal, drawn over again and again."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+
+    def show(self, lines: list[str]) -> None:
+        """Draw lines over those of the last call, no more and no longer than the terminal has room for."""
+        size = shutil.get_terminal_size()
+        kept = [line[: size.columns - 1] for line in lines]
+        if len(kept) > size.lines - 1:
+            kept = [*kept[: size.lines - 2], f'... {len(kept) - size.lines + 2} more lines']
+        up = f'\x1b[{self._drawn}F' if self._drawn else ''
+        click.echo(f'{up}\x1b[J' + '\n'.join(kept))
+        self._drawn = len(kept)
