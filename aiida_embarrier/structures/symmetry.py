@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import spglib
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pymatgen.core import Structure
 
-__all__ = ('SymmetryOperation', 'permute_points', 'permute_sites', 'symmetry_operations')
+__all__ = (
+    'SymmetryOperation',
+    'match_points',
+    'permute_points',
+    'permute_sites',
+    'point_distances',
+    'symmetry_operations',
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,26 +67,30 @@ def symmetry_operations(
     numbers = [distinct.index(labels[kind]) + 1 for kind in kind_of_site]
     moments = np.array([kinds[kind].magnetic_moment or 0.0 for kind in kind_of_site])
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
-    found: spglib.SpglibDataset | spglib.SpglibMagneticDataset | None
+    found: tuple[Any, ...] | None = None
     try:
         if np.abs(moments).max() <= moment_tolerance:
-            found = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            if dataset is not None:
+                found = dataset.rotations, dataset.translations, [False] * len(dataset.rotations)
         else:
-            # Scalar moments that rotations leave alone (is_axial=False): collinear, without spin-orbit coupling.
-            found = spglib.get_magnetic_symmetry_dataset(
+            # Scalar moments that rotations leave alone (is_axial=False): collinear, without spin-orbit coupling. Not
+            # the dataset, which spglib (2.8) refuses to make for supercells that are less symmetric than their crystal.
+            magnetic = spglib.get_magnetic_symmetry(
                 (*cell, moments.tolist()), is_axial=False, symprec=symprec, mag_symprec=moment_tolerance
             )
+            if magnetic is not None:
+                found = magnetic['rotations'], magnetic['translations'], magnetic['time_reversals']
     except spglib.SpglibError:  # older versions, and those set up like them, return None instead
-        found = None
+        pass
     if found is None:
         raise ValueError(
             f'no symmetry was found in {structure.composition.reduced_formula} within symprec = {symprec} Å: check the '
             'structure for atoms on top of each other or lower symprec'
         )
-    reversals = getattr(found, 'time_reversals', [False] * len(found.rotations))
     return tuple(
         SymmetryOperation(np.asarray(rotation, dtype=int), np.asarray(translation, dtype=float), bool(reversal))
-        for rotation, translation, reversal in zip(found.rotations, found.translations, reversals, strict=True)
+        for rotation, translation, reversal in zip(*found, strict=True)
     )
 
 
@@ -100,22 +111,56 @@ def permute_points(
     :raises ValueError: where the operation does not map the points onto themselves.
     """
     points = np.asarray(points, dtype=float).reshape(-1, 3)
-    differences = operation.apply(points)[:, None, :] - points[None, :, :]
-    images = np.rint(differences)
-    # A difference within the tolerance is next to a lattice vector, so rounding finds it in skewed cells too.
-    distances = np.linalg.norm((differences - images) @ np.asarray(lattice), axis=-1)
-    if labels is not None:
-        names = list(labels)
-        distances[[[one != other for other in names] for one in names]] = np.inf
+    return match_points(operation.apply(points), points, lattice, labels, labels, tolerance)
+
+
+def match_points(
+    points: ArrayLike,
+    others: ArrayLike,
+    lattice: ArrayLike,
+    labels: Sequence[object] | None = None,
+    other_labels: Sequence[object] | None = None,
+    tolerance: float = 0.05,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which points of one set are those of another: point i is ``others[targets[i]]`` plus ``images[i]``.
+
+    :param points: fractional coordinates, shape (n, 3).
+    :param others: fractional coordinates, shape (n, 3).
+    :param lattice: lattice vectors as rows in Å, shape (3, 3).
+    :param labels: points correspond only where their labels are equal; None where all may.
+    :param other_labels: labels of the other points.
+    :param tolerance: largest distance in Å between points that are one.
+    :returns: targets, shape (n,), and images, lattice translations as integers, shape (n, 3).
+    :raises ValueError: where the sets do not correspond one to one.
+    """
+    distances, cells = point_distances(points, others, lattice)
+    if labels is not None and other_labels is not None:
+        names = list(other_labels)
+        distances[[[one != other for other in names] for one in labels]] = np.inf
     targets = distances.argmin(axis=1)
-    rows = np.arange(len(points))
+    rows = np.arange(len(distances))
     farthest = float(distances[rows, targets].max(initial=0.0))
-    if farthest > tolerance or len(set(targets.tolist())) != len(points):
+    if farthest > tolerance or len(set(targets.tolist())) != distances.shape[1]:
         raise ValueError(
             f'a symmetry operation misses the nearest site by {farthest:.3f} Å (allowed: {tolerance:.3f} Å) or takes '
             'two sites to one: lower symprec'
         )
-    return targets, images[rows, targets].astype(int)
+    return targets, cells[rows, targets].astype(int)
+
+
+def point_distances(points: ArrayLike, others: ArrayLike, lattice: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances between points of a crystal, exact where they are small, and the cells between them.
+
+    :param points: fractional coordinates, shape (..., n, 3).
+    :param others: fractional coordinates, shape (m, 3).
+    :param lattice: lattice vectors as rows in Å, shape (3, 3).
+    :returns: distances in Å, shape (..., n, m), and lattice translations, shape (..., n, m, 3): that of the point
+        beyond the other point.
+    """
+    differences = np.asarray(points, dtype=float)[..., :, None, :] - np.asarray(others, dtype=float)
+    cells = np.rint(differences)
+    # A small difference is next to a lattice vector, so rounding finds it in skewed cells too.
+    return np.linalg.norm((differences - cells) @ np.asarray(lattice), axis=-1), cells
 
 
 def permute_sites(
