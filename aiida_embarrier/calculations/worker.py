@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.engine import CalcJob
-from aiida.orm import Dict, SinglefileData, StructureData
+from aiida.orm import Dict, List, SinglefileData, StructureData
 from pydantic import ValidationError
 
 from aiida_embarrier.data.band import BandData
@@ -37,7 +37,7 @@ __all__ = ('EXIT_CODE_OF_STATUS', 'PotentialNebCalculation', 'PotentialRelaxCalc
 RESTART_FILE = 'restart.npz'
 
 #: Settings of a job that do not change its physics.
-SETTINGS = ('device', 'processes', 'checkpoint_every')
+SETTINGS = ('device', 'processes')
 
 #: Settings are checked before there is a job: any potential and any structure stand in.
 _ANY_POTENTIAL = {'name': 'chgnet', 'model': '0.3.0'}
@@ -124,6 +124,12 @@ class WorkerCalculation(CalcJob):
         spec.input(
             'checkpoint', valid_type=SinglefileData, required=False, help='Checkpoint of an earlier job to continue.'
         )
+        spec.input(
+            'afresh',
+            valid_type=List,
+            required=False,
+            help='Labels of tasks that start afresh, whatever the checkpoint says of them.',
+        )
         options = spec.inputs['metadata']['options']
         options['resources'].default = lambda: {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
         options['withmpi'].default = False
@@ -181,6 +187,7 @@ class WorkerCalculation(CalcJob):
             tasks=self._tasks(folder),
             max_seconds=self.inputs.metadata.options.get('max_wallclock_seconds'),
             restart=RESTART_FILE if copies else None,
+            afresh=self.inputs.afresh.get_list() if 'afresh' in self.inputs else [],
             **settings,
         )
         with folder.open(JOB_FILE, 'w', encoding='utf8') as handle:

@@ -29,8 +29,10 @@ class Engine:
     * `relax` takes the dynamic namespace `structures` (StructureData by label), optionally `kinds` (Dict) and `cell`
       (Str, `fixed` or `full`); it returns the namespace `structures` with the same labels, and the Dict `results`
       whose `tasks` give for each label at least `energy` in eV.
-    * `neb` takes `band` (BandData, the interpolated path) and returns `band` (BandData with energies and forces, the
-      last good one also on failure) and the Dict `results`.
+    * `neb` takes the dynamic namespace `bands` (BandData by label, the interpolated paths) and returns the namespace
+      `bands` with the same labels (BandData with energies and forces, the last good ones also on failure), and the Dict
+      `results` whose `tasks` give for each label at least `status`
+      (:class:`~aiida_embarrier.jobs.schemas.Status`) and `message`. A band that fails does not spoil the others.
 
     :param name: name of its entry point.
     :param description: one line.

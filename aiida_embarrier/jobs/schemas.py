@@ -47,6 +47,17 @@ class Status(StrEnum):
     FAILED = 'failed'  # the potential refused the structure
 
 
+#: Of several tasks of one job, the first of these that any of them ended with says how the job went.
+GRAVEST_FIRST = (
+    Status.FAILED,
+    Status.DIVERGED,
+    Status.COLLAPSED,
+    Status.INTERRUPTED,
+    Status.NOT_CONVERGED,
+    Status.CONVERGED,
+)
+
+
 class _Schema(BaseModel):
     model_config = ConfigDict(extra='forbid', frozen=True)
 
@@ -158,10 +169,10 @@ class Job(_Schema):
     :param device: `cpu`, `cuda`, or `auto` for a GPU where there is one; an argument `device` of an ASE calculator
         prevails.
     :param processes: one-thread processes on a CPU; None for as many as cores and memory allow.
-    :param checkpoint_every: steps between checkpoints.
     :param restart: name of a checkpoint file to continue from, None to start afresh. Thresholds and limits may differ
         from those of the job that wrote it. Steps and evaluations go on counting: `max_steps` is a limit on all of
-        them. Diverged, collapsed and failed tasks stay as they are: start those afresh.
+        them. Diverged, collapsed and failed tasks stay as they are unless they are named in `afresh`.
+    :param afresh: labels of tasks that start afresh, whatever the checkpoint says of them.
     """
 
     numerics_version: int = NUMERICS_VERSION
@@ -170,8 +181,8 @@ class Job(_Schema):
     max_seconds: float | None = Field(None, gt=0)
     device: Literal['auto', 'cpu', 'cuda'] = 'auto'
     processes: int | None = Field(None, ge=1)
-    checkpoint_every: int = Field(5, ge=1)
     restart: str | None = None
+    afresh: list[str] = Field(default_factory=list)
 
     @model_validator(mode='after')
     def _labels_differ(self) -> Job:

@@ -11,7 +11,14 @@ from aiida.parsers import Parser
 from pydantic import ValidationError
 
 from aiida_embarrier.calculations.worker import EXIT_CODE_OF_STATUS, read_error, summary_of
-from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, NUMERICS_VERSION, RESULT_FILE, JobResult, Status
+from aiida_embarrier.jobs.schemas import (
+    CHECKPOINT_FILE,
+    GRAVEST_FIRST,
+    NUMERICS_VERSION,
+    RESULT_FILE,
+    JobResult,
+    Status,
+)
 
 if TYPE_CHECKING:
     from aiida.engine import ExitCode
@@ -19,9 +26,6 @@ if TYPE_CHECKING:
     from aiida_embarrier.jobs.schemas import NebResult, RelaxResult
 
 __all__ = ('PotentialNebParser', 'PotentialRelaxParser')
-
-#: Of several tasks that failed in one job, the exit code is that of the first of these.
-_GRAVEST_FIRST = (Status.FAILED, Status.DIVERGED, Status.COLLAPSED, Status.INTERRUPTED, Status.NOT_CONVERGED)
 
 
 class WorkerParser(Parser):
@@ -51,7 +55,7 @@ class WorkerParser(Parser):
         if not unconverged:
             return None
         self._out_checkpoint(temporary)
-        gravest = min(unconverged, key=lambda task: _GRAVEST_FIRST.index(task.status))
+        gravest = min(unconverged, key=lambda task: GRAVEST_FIRST.index(task.status))
         message = '; '.join(f'{task.label}: {task.message}' for task in unconverged)
         return codes[EXIT_CODE_OF_STATUS[gravest.status]].format(message=message)
 

@@ -66,7 +66,7 @@ def write_checkpoint(path: Path, states: Mapping[str, State], fingerprints: Mapp
 def read_checkpoint(path: Path, fingerprints: Mapping[str, str]) -> dict[str, State]:
     """Return the states of tasks by their labels.
 
-    :param fingerprints: what each task of the job at hand computes, by its label.
+    :param fingerprints: what each task computes that is to go on, by its label; the checkpoint may hold others too.
     :raises CheckpointError: where the file cannot be read or belongs to other tasks or another potential.
     """
     try:
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path, fingerprints: Mapping[str, str]) -> dict[str, St
         raise CheckpointError(f'the checkpoint {path} does not exist: name the right file, or start afresh') from None
     except Exception as error:
         raise CheckpointError(f'the checkpoint {path} cannot be read ({error}): start afresh without it') from error
-    if sorted(found) != sorted(fingerprints):
+    if not set(fingerprints) <= set(found):
         raise CheckpointError(
             f'the checkpoint {path} holds the tasks {sorted(found)}, the job has {sorted(fingerprints)}: '
             'take the checkpoint of this job, or start afresh without it'
@@ -93,4 +93,4 @@ def read_checkpoint(path: Path, fingerprints: Mapping[str, str]) -> dict[str, St
     for number, label in enumerate(tasks):
         prefix = f'{number}/'
         states[label] |= {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
-    return states
+    return {label: states[label] for label in fingerprints}

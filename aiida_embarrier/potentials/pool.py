@@ -15,6 +15,7 @@ from aiida_embarrier.potentials.evaluator import PotentialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
 
     from ase import Atoms
@@ -30,7 +31,7 @@ THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'
 
 
 class PoolEvaluator:
-    """Spawned processes that each hold the model; structures are handed out one by one, the largest first.
+    """Spawned processes that each hold the model; structures are handed out one by one.
 
     Processes are spawned, never forked: torch and OpenMP do not survive a fork. They ignore SIGINT and SIGTERM, which
     are the parent's to answer, and end with the parent, however it ends.
@@ -62,10 +63,25 @@ class PoolEvaluator:
 
     def evaluate(self, structures: Sequence[Atoms], stress: bool = False) -> list[Outcome]:
         """Return one outcome for each structure; see :meth:`Evaluator.evaluate`."""
+        return self.collect(self.submit(structures, stress))
+
+    def submit(self, structures: Sequence[Atoms], stress: bool = False) -> list[Future[Outcome]]:
+        """Hand out structures without waiting; :meth:`collect` takes what is returned.
+
+        :raises PotentialError: where a process has died.
+        """
         try:
-            order = sorted(range(len(structures)), key=lambda index: -len(structures[index]))
-            futures = {index: self._executor.submit(_evaluate, structures[index], index, stress) for index in order}
-            return [futures[index].result() for index in range(len(structures))]
+            return [self._executor.submit(_evaluate, atoms, i, stress) for i, atoms in enumerate(structures)]
+        except BrokenProcessPool:
+            raise PotentialError(self._death()) from None
+
+    def collect(self, futures: Sequence[Future[Outcome]]) -> list[Outcome]:
+        """Return the outcomes of structures that were handed out, when all are there.
+
+        :raises PotentialError: where a process has died.
+        """
+        try:
+            return [future.result() for future in futures]
         except BrokenProcessPool:
             raise PotentialError(self._death()) from None
 

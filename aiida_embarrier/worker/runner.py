@@ -73,6 +73,7 @@ class _Run:
         self._entries: dict[str, Any] = {}
         self._tasks: list[OptimisationTask] = []
         self._fingerprints: dict[str, str] = {}
+        self._written: dict[str, tuple[int, str | None]] = {}
 
     def execute(self) -> None:
         job = self._read_job()
@@ -85,9 +86,11 @@ class _Run:
             )
         self._make_tasks(job, potential)
         if job.restart is not None:
-            states = read_checkpoint(self._folder / job.restart, self._fingerprints)
+            continued = {label: name for label, name in self._fingerprints.items() if label not in job.afresh}
+            states = read_checkpoint(self._folder / job.restart, continued)
             for task in self._tasks:
-                task.restore(states[task.label])
+                if task.label in states:
+                    task.restore(states[task.label])
         before = sum(task.n_evaluations for task in self._tasks)
         largest = max((len(atoms) for task in self._tasks for atoms in task.ask()), default=0)
         deadline = None if job.max_seconds is None else self._start + WALL_TIME_FRACTION * job.max_seconds
@@ -110,7 +113,6 @@ class _Run:
                             ),
                             on_step=log.step,
                             on_checkpoint=self._write_checkpoint,
-                            checkpoint_every=job.checkpoint_every,
                         )
                     except PotentialError:
                         for task in self._tasks:
@@ -158,8 +160,10 @@ class _Run:
         states = {task.label: task.state() for task in self._tasks}
         write_checkpoint(self._folder / CHECKPOINT_FILE, states, self._fingerprints)
         for task in self._tasks:
-            if isinstance(task, NudgedElasticBand):
+            # a folder of many bands is not written anew each time one of them makes a step
+            if isinstance(task, NudgedElasticBand) and self._written.get(task.label) != (task.n_steps, task.status):
                 write_npz(self._folder / f'{task.label}_result.npz', task.band)
+                self._written[task.label] = task.n_steps, task.status
 
     def fail(self, kind: str, message: str) -> None:
         self._entries |= {'error': message, 'error_kind': kind}

@@ -397,7 +397,7 @@ class MigrationBarrierWorkChain(WorkChain):
         """Optimise the band."""
         node = self.submit(
             WorkflowFactory(self.engine.neb),
-            band=self.ctx.band,
+            bands={'band': self.ctx.band},
             metadata={'call_link_label': 'neb'},
             **self.inputs.engine_inputs.neb,
         )
@@ -408,9 +408,9 @@ class MigrationBarrierWorkChain(WorkChain):
         """Attach the band and its summary, also of a band that did not converge."""
         node = self.ctx.neb
         message = why(node)
-        if 'band' not in node.outputs:
+        if 'bands' not in node.outputs:
             return self.exit_codes.ERROR_NEB.format(message=message)
-        band = node.outputs.band
+        band = node.outputs.bands.band
         self.out('band', band)
         results = dict(self.ctx.results)
         if 'results' in node.outputs:

@@ -196,7 +196,7 @@ def validate_engine_inputs(inputs: Any) -> str | None:
     """Check the inputs of the engine against the specifications of its work chains."""
     engine = get_engine(inputs['engine'].value)
     given = inputs.get('engine_inputs', {})
-    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'band'}}
+    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'bands'}}
     for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
         if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
             continue

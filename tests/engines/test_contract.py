@@ -55,10 +55,15 @@ def test_relax(engine, cell):
 @pytest.mark.slow
 def test_neb(engine):
     found, inputs = engine
-    start = straight_band(5, host_treatment='none')
-    outputs, node = run_get_node(WorkflowFactory(found.neb), band=BandData(start), **inputs['neb'])
+    start, other = straight_band(5, host_treatment='none'), straight_band(3)
+    bands = {'one': BandData(start), 'other': BandData(other)}
+    outputs, node = run_get_node(WorkflowFactory(found.neb), bands=bands, **inputs['neb'])
     assert node.is_finished_ok, node.exit_message
-    band = outputs['band'].band
+    assert {label: band.band.n_images for label, band in outputs['bands'].items()} == {'one': 5, 'other': 3}
+    assert {label: task['status'] for label, task in outputs['results']['tasks'].items()} == dict.fromkeys(
+        ('one', 'other'), 'converged'
+    )
+    band = outputs['bands']['one'].band
     assert np.all(np.isfinite(band.energies))
     assert band.forces.shape == band.positions.shape
     assert np.allclose(band.positions[[0, -1]], start.positions[[0, -1]])
@@ -68,4 +73,3 @@ def test_neb(engine):
     # what the band was made of travels on
     assert (band.info.mechanism, band.info.host, band.info.host_treatment) == ('vacancy', 'Al', 'none')
     assert band.mobile == start.mobile
-    assert 'results' in outputs

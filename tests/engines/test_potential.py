@@ -10,7 +10,7 @@ from aiida.orm import Dict, Int, SinglefileData, Str
 from systems import EMT, aluminium, aluminium_vacancy_ends, computed_band, straight_band
 
 from aiida_embarrier.calculations.paths import interpolate
-from aiida_embarrier.calculations.worker import PotentialNebCalculation
+from aiida_embarrier.calculations.worker import EXIT_CODE_OF_STATUS, PotentialNebCalculation
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
 from aiida_embarrier.engines.base import get_engine
@@ -18,6 +18,7 @@ from aiida_embarrier.engines.potential.neb import PotentialNebWorkChain
 from aiida_embarrier.engines.potential.relax import PotentialRelaxWorkChain
 
 CODES = PotentialNebCalculation.exit_codes
+STATUS_OF_EXIT_CODE = {code: status for status, code in EXIT_CODE_OF_STATUS.items()}
 
 
 #: A position beside the straight path of the hop, in Å.
@@ -31,7 +32,7 @@ def neb_process(code, band, **inputs):
         PotentialNebWorkChain,
         code=code,
         potential=Dict(EMT.model_dump(exclude_none=True)),
-        band=band,
+        bands=band if isinstance(band, dict) else {'band': band},
         parameters=Dict({'max_steps': 40}),
         options=Dict({'max_wallclock_seconds': 60}),
         **inputs,
@@ -63,16 +64,20 @@ def made_chain(worker_code):
 def job(make_calcjob_node):
     """Return a factory of NEB jobs that ended with an exit code."""
 
-    def make(exit_code, band=True, checkpoint=True, energies=True, steps=40):
-        outputs = {'results': Dict({'tasks': {'band': {'n_steps': steps}}, 'n_evaluations': 10, 'wall_s': 2.0})}
-        if band:
-            outputs['bands__band'] = BandData(computed_band() if energies else straight_band())
+    def make(exit_code, band=True, checkpoint=True, energies=True, steps=40, results=True, **statuses):
+        statuses = statuses or {'band': STATUS_OF_EXIT_CODE.get(exit_code)}
+        outputs = {}
+        if results and None not in statuses.values():
+            tasks = {label: {'n_steps': steps, 'status': str(status)} for label, status in statuses.items()}
+            outputs['results'] = Dict({'tasks': tasks, 'n_evaluations': 10, 'wall_s': 2.0})
+        for label in statuses if band else []:
+            outputs[f'bands__{label}'] = BandData(computed_band() if energies else straight_band())
         if checkpoint:
             outputs['checkpoint'] = SinglefileData(io.BytesIO(b'state'))
         code = CODES[exit_code]
         return make_calcjob_node(
             'embarrier.potential.neb',
-            {'bands__band': BandData(straight_band())},
+            {f'bands__{label}': BandData(straight_band()) for label in statuses},
             outputs=outputs,
             exit_status=code.status,
             exit_message='the reason',
@@ -114,14 +119,15 @@ def test_not_converged_continues_with_as_many_steps_again(neb_chain, job):
 def test_divergence_gets_smaller_steps_then_another_band_then_gives_up(made_chain, job):
     assert inspect(made_chain, job('ERROR_DIVERGED')).status == 0
     assert made_chain.ctx.inputs.parameters['max_step_length'] == pytest.approx(0.05)
-    assert 'checkpoint' not in made_chain.ctx.inputs
+    assert made_chain.ctx.inputs.afresh.get_list() == ['band']
     assert inspect(made_chain, job('ERROR_DIVERGED')).status == 0
+    assert made_chain.ctx.inputs.parameters['max_step_length'] == pytest.approx(0.05)
     replaced = made_chain.ctx.inputs.bands['band']
     assert replaced.creator.process_label == 'reinterpolate'
     exit_code = inspect(made_chain, job('ERROR_DIVERGED'))
     assert exit_code.status == 502
     assert 'the reason' in exit_code.message
-    assert made_chain.outputs['band'].base.attributes.get('barrier_forward') == pytest.approx(0.6)
+    assert made_chain.outputs['bands']['band'].base.attributes.get('barrier_forward') == pytest.approx(0.6)
     assert 'checkpoint' not in made_chain.outputs
 
 
@@ -138,7 +144,7 @@ def test_collapse_gets_another_band_once(made_chain, job):
     # the way that the user gave is kept
     assert np.abs(replaced.band.positions[:, 0] - WAYPOINT).sum(axis=1).min() < 0.5
     assert inspect(made_chain, job('ERROR_IMAGES_COLLAPSED')).status == 503
-    assert 'band' in made_chain.outputs
+    assert 'band' in made_chain.outputs['bands']
 
 
 @pytest.mark.parametrize('exit_code', ['ERROR_INVALID_INPUT', 'ERROR_WEIGHTS', 'ERROR_POTENTIAL'])
@@ -158,13 +164,13 @@ def test_fault_of_the_machine_is_tried_once_more(neb_chain, job):
 def test_last_good_band_survives_a_later_job_without_one(neb_chain, job):
     good, bad = job('ERROR_WALL_TIME'), job('ERROR_WEIGHTS', band=False, checkpoint=False)
     assert inspect(neb_chain, good, bad).status == 310
-    assert neb_chain.outputs['band'].uuid == good.outputs.bands.band.uuid
+    assert neb_chain.outputs['bands']['band'].uuid == good.outputs.bands.band.uuid
 
 
 def test_starting_band_handed_back_does_not_mask_a_good_one(neb_chain, job):
     good, bad = job('ERROR_DIVERGED'), job('ERROR_POTENTIAL', energies=False)
     assert inspect(neb_chain, good, bad).status == 310
-    assert neb_chain.outputs['band'].uuid == good.outputs.bands.band.uuid
+    assert neb_chain.outputs['bands']['band'].uuid == good.outputs.bands.band.uuid
 
 
 def test_too_many_extensions(neb_chain, job):
@@ -177,7 +183,7 @@ def test_too_many_extensions(neb_chain, job):
     assert exit_code.status == 501
     assert 'after 5 jobs' in exit_code.message
     assert neb_chain.outputs['checkpoint'].uuid == nodes[-1].outputs.checkpoint.uuid
-    assert 'band' in neb_chain.outputs
+    assert 'band' in neb_chain.outputs['bands']
     assert neb_chain.outputs['results']['n_evaluations'] == 50
     assert neb_chain.outputs['results']['n_jobs'] == 5
 
@@ -199,14 +205,60 @@ def test_success(neb_chain, job, make_calcjob_node):
     node = make_calcjob_node(
         'embarrier.potential.neb',
         {'bands__band': BandData(straight_band())},
-        outputs={'results': Dict({'tasks': {}}), 'bands__band': BandData(computed_band())},
+        outputs={
+            'results': Dict({'tasks': {'band': {'status': 'converged'}}}),
+            'bands__band': BandData(computed_band()),
+        },
         exit_status=0,
     )
     assert inspect(neb_chain, node) is None
     assert neb_chain.ctx.is_finished
     neb_chain.results()
-    assert neb_chain.outputs['band'].uuid == node.outputs.bands.band.uuid
+    assert neb_chain.outputs['bands']['band'].uuid == node.outputs.bands.band.uuid
     assert 'checkpoint' not in neb_chain.outputs
+
+
+def many(code, *labels, **inputs):
+    """Return a NEB chain of several bands."""
+    return neb_process(code, {label: BandData(straight_band()) for label in labels}, **inputs)
+
+
+def test_each_task_gets_its_own_remedy(worker_code, job):
+    chain = many(worker_code, 'done', 'slow', 'wild', 'stuck')
+    tasks = {'done': 'converged', 'slow': 'not_converged', 'wild': 'diverged', 'stuck': 'failed'}
+    node = job('ERROR_POTENTIAL', **tasks)
+    assert inspect(chain, node).status == 0
+    inputs = chain.ctx.inputs
+    assert inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
+    assert inputs.afresh.get_list() == ['wild']
+    assert inputs.parameters['max_steps'] == 80
+    assert inputs.parameters['max_step_length'] == pytest.approx(0.05)
+    assert set(inputs.bands) == set(tasks)
+    # what goes on next is not started afresh again, and nothing is left to do for the task that failed
+    after = job('ERROR_POTENTIAL', **{**tasks, 'slow': 'interrupted', 'wild': 'converged'})
+    assert inspect(chain, node, after).status == 0
+    assert inputs.afresh.get_list() == []
+    last = job('ERROR_POTENTIAL', **{**tasks, 'slow': 'converged', 'wild': 'converged'})
+    assert inspect(chain, node, after, last).status == 310
+    assert set(chain.outputs['bands']) == set(tasks)
+
+
+def test_tasks_are_extended_each_on_its_own(worker_code, job):
+    chain = many(worker_code, 'one', 'other', max_iterations=Int(9))
+    nodes = []
+    for _ in range(4):
+        nodes.append(job('ERROR_NOT_CONVERGED', one='not_converged', other='converged'))
+        assert inspect(chain, *nodes).status == 0
+    nodes.append(job('ERROR_NOT_CONVERGED', one='not_converged', other='not_converged'))
+    assert inspect(chain, *nodes).status == 0
+    assert list(chain.ctx.n_extensions.values()) == [5, 1]
+
+
+def test_killed_job_says_nothing_of_its_tasks(worker_code, job):
+    chain = many(worker_code, 'one', 'other')
+    node = job('ERROR_WALL_TIME', results=False, one='interrupted', other='interrupted')
+    assert inspect(chain, node).status == 0
+    assert chain.ctx.inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
 
 
 def test_relax_chain_sets_the_cell(worker_code):
@@ -235,8 +287,8 @@ def test_relax_chain_sets_the_cell(worker_code):
 )
 def test_bands_that_a_potential_cannot_describe(change, message):
     band = straight_band(change.get('n_images', 5), charge=change.get('charge'))
-    port = PotentialNebWorkChain.spec().inputs['band']
-    assert message in port.validate(BandData(band)).message
+    port = PotentialNebWorkChain.spec().inputs['bands']
+    assert message in port.validate({'band': BandData(band)}).message
 
 
 @pytest.mark.usefixtures('aiida_profile')

@@ -165,7 +165,9 @@ def test_tasks_share_rounds(rattled):
     run_tasks(tasks, Counting(emt()), on_checkpoint=lambda: saved.append([task.n_steps for task in tasks]))
     for task, alone in zip(tasks, apart, strict=True):
         assert task.result().energies == alone.result().energies
-    assert saved[0][0] == saved[0][1] == 5
+    # writing is cheaper than evaluating here, so nothing is ever more than a step behind
+    assert saved[0] == [1, 0]
+    assert saved[1] == [1, 1]
     assert saved[-1] == [task.n_steps for task in tasks]
 
 

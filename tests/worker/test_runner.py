@@ -214,6 +214,17 @@ def test_finished_tasks_are_not_repeated(tmp_path):
     assert second.results == first.results
 
 
+def test_task_that_starts_afresh_takes_nothing_from_the_checkpoint(tmp_path):
+    tasks = [RelaxTask(label=label, structure=crystal(1)) for label in 'ab']
+    _, first, _, _ = run(write_job(tmp_path, tasks, emt()))
+    # another structure would be refused, were its task to go on
+    tasks[1] = RelaxTask(label='b', structure=crystal(2))
+    _, second, _, _ = run(write_job(tmp_path, tasks, emt(), restart='checkpoint.npz', afresh=['b']))
+    assert second.error is None
+    assert second.results[0] == first.results[0]
+    assert second.n_evaluations == second.results[1].n_evaluations > 0
+
+
 def test_checkpoint_of_another_job_is_refused(tmp_path):
     tasks = [RelaxTask(label='a', structure=crystal(1))]
     run(write_job(tmp_path, tasks, emt()))

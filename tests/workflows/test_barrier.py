@@ -187,7 +187,7 @@ def test_bad_engine_inputs_are_refused_at_launch(build):
         ({'relax': relax}, 'the namespace `engine_inputs.neb` is missing'),
         ({'relax': relax, 'neb': without_code}, 'engine_inputs.neb: the input `code` is missing'),
         ({'relax': relax, 'neb': {**neb, 'cde': Int(1)}}, "has no input 'cde': did you mean 'code'"),
-        ({'relax': relax, 'neb': {**neb, 'band': Int(1)}}, '`band` is filled in by the work chain'),
+        ({'relax': relax, 'neb': {**neb, 'bands': Int(1)}}, '`bands` is filled in by the work chain'),
         ({'relax': relax, 'neb': {**neb, 'options': Dict({'acount': 'x'})}}, "did you mean 'account'"),
         ({'relax': relax, 'neb': {**neb, 'parameters': Dict({'climb': 'perhaps'})}}, 'climb'),
         (

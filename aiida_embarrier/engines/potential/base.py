@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
 from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler, while_
-from aiida.orm import AbstractCode, Dict, SinglefileData
+from aiida.orm import AbstractCode, Dict, List, SinglefileData
 
 from aiida_embarrier.calculations.results import add_up
 from aiida_embarrier.calculations.worker import (
@@ -18,9 +17,10 @@ from aiida_embarrier.calculations.worker import (
 )
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.protocols import closest
+from aiida_embarrier.jobs.schemas import GRAVEST_FIRST, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiida.engine import ExitCode
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
@@ -53,13 +53,16 @@ def validate_options(node: Dict | None, _: Any) -> str | None:
 
 
 class PotentialRestartWorkChain(BaseRestartWorkChain):
-    """Run a job of the worker until it is done: continue it from its checkpoint, or start again with smaller steps.
+    """Run a job of the worker until each of its tasks is done or cannot be helped.
 
-    Whatever happens, the results of the last job that gave any are outputs.
+    Tasks go on from the checkpoint of the job before, or start again with smaller steps; one that fails for good does
+    not spoil the others. Whatever happens, the last good result of each task is an output.
     """
 
     #: The schema of the parameters of the chain's jobs.
     _task: ClassVar[type[RelaxTask | NebTask]]
+    #: What the jobs work on, by label: `structures` or `bands`, as input and output.
+    _namespace: ClassVar[str]
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -107,8 +110,8 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         inputs.metadata = {'options': options}
         inputs.parameters = self.inputs.parameters if 'parameters' in self.inputs else Dict({})
         self.ctx.inputs = inputs
-        self.ctx.n_divergences = 0
-        self.ctx.n_extensions = 0
+        self.ctx.n_divergences = {}
+        self.ctx.n_extensions = {}
         self.ctx.verdict = None
 
     def inspect_process(self) -> ExitCode | None:
@@ -137,11 +140,19 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
             WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
-        """Attach the last good result, what all jobs took together, and the checkpoint if it continues the inputs."""
-        candidates = [node for node in reversed(self.ctx.children) if self._has_result(node)]
-        good = [node for node in candidates if self._is_good(node)]
-        for node in (good or candidates)[:1]:
-            self.out_many(self._outputs_of(node))
+        """Attach the last good result of each task, what all jobs took together, and the checkpoint if it fits."""
+        last_good: dict[str, Any] = {}
+        for label in self.inputs[self._namespace]:
+            candidates = [
+                node.outputs[self._namespace][label]
+                for node in reversed(self.ctx.children)
+                if self._namespace in node.outputs and label in node.outputs[self._namespace]
+            ]
+            good = [result for result in candidates if self._is_good(result)]
+            if candidates:
+                last_good[label] = (good or candidates)[0]
+        if last_good:
+            self.out(self._namespace, last_good)
         reports = [node.outputs.results for node in self.ctx.children if 'results' in node.outputs]
         if len(reports) == 1:
             self.out('results', reports[0])
@@ -155,69 +166,103 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         """Return whether the last job worked on what the chain was given, so that its checkpoint fits the inputs."""
         return True
 
-    @abstractmethod
-    def _has_result(self, node: CalcJobNode) -> bool:
-        """Return whether a job gave what the chain is for."""
-
-    def _is_good(self, node: CalcJobNode) -> bool:  # noqa: ARG002  (bands look at the node)
-        """Return whether that result is one that was computed, not the input handed back."""
+    def _is_good(self, result: Any) -> bool:  # noqa: ARG002  (bands look at it)
+        """Return whether a result is one that was computed, not the input handed back."""
         return True
-
-    @abstractmethod
-    def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        """Return the outputs of a job under the names of the chain."""
 
     def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
         self.ctx.verdict = exit_code
         return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
+    def _parameters_now(self) -> dict[str, Any]:
+        return self.ctx.inputs.parameters.get_dict()
+
     def _update_parameters(self, **changes: Any) -> None:
         """Change parameters of the next job, in a new node."""
-        self.ctx.inputs.parameters = Dict({**self.ctx.inputs.parameters.get_dict(), **changes})
+        if changes:
+            self.ctx.inputs.parameters = Dict({**self._parameters_now(), **changes})
 
     def _continue(self, node: CalcJobNode) -> None:
         if 'checkpoint' in node.outputs:
             self.ctx.inputs.checkpoint = node.outputs.checkpoint
 
-    @process_handler(priority=600, exit_codes=[WorkerCalculation.exit_codes.ERROR_WALL_TIME])
-    def handle_wall_time(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Continue a job that ran out of time or was killed from its checkpoint."""
+    @process_handler(
+        priority=500,
+        exit_codes=[
+            WorkerCalculation.exit_codes.ERROR_WALL_TIME,
+            WorkerCalculation.exit_codes.ERROR_NOT_CONVERGED,
+            WorkerCalculation.exit_codes.ERROR_DIVERGED,
+            WorkerCalculation.exit_codes.ERROR_IMAGES_COLLAPSED,
+            WorkerCalculation.exit_codes.ERROR_POTENTIAL,
+        ],
+    )
+    def handle_unfinished_tasks(self, node: CalcJobNode) -> ProcessHandlerReport:
+        """Run another job where it helps any task; what has converged, or cannot be helped, stays as it is in it.
+
+        A job that was killed says nothing of its tasks: all of them go on from its checkpoint.
+        """
+        tasks = node.outputs.results['tasks'] if 'results' in node.outputs else {}
+        self.ctx.afresh, self.ctx.longer, self.ctx.shorter = [], 0, False
+        remedies = [remedy for label in tasks if (remedy := self._remedy(label, tasks[label])) is not None]
+        if tasks and not remedies:
+            code = self.exit_codes[self._exit_code_of(Status(task['status']) for task in tasks.values())]
+            return self._give_up(code.format(iterations=self.ctx.iteration, message=why(node)))
         self._continue(node)
-        self.report(f'job {node.pk} was stopped before it was done: continuing from its checkpoint')
+        changes = {}
+        if self.ctx.longer:
+            given = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
+            changes['max_steps'] = self.ctx.longer + self._parameter('max_steps', given)
+        if self.ctx.shorter:
+            changes['max_step_length'] = self._parameter('max_step_length', self._parameters_now()) / 2
+        self._update_parameters(**changes)
+        self.ctx.inputs.afresh = List(self.ctx.afresh)
+        how = '; '.join(dict.fromkeys(remedies)) or 'continuing from its checkpoint'
+        self.report(f'job {node.pk} was stopped before it was done: {how}')
         return ProcessHandlerReport(do_break=True)
 
-    @process_handler(priority=500, exit_codes=[WorkerCalculation.exit_codes.ERROR_NOT_CONVERGED])
-    def handle_not_converged(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Continue a job that reached its step limit from its checkpoint, with as many steps again."""
-        self.ctx.n_extensions += 1
-        if self.ctx.n_extensions > MAX_EXTENSIONS:
-            return self._give_up(
-                self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=why(node))
-            )
-        self._continue(node)
-        given = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
-        done = max((task['n_steps'] for task in node.outputs.results['tasks'].values()), default=0)
-        self._update_parameters(max_steps=done + self._parameter('max_steps', given))
-        self.report(f'job {node.pk} did not converge: {why(node)} Continuing from its checkpoint')
-        return ProcessHandlerReport(do_break=True)
-
-    @process_handler(priority=400, exit_codes=[WorkerCalculation.exit_codes.ERROR_DIVERGED])
-    def handle_diverged(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Start a job that diverged again: with half the step length, then with another way to start, then give up."""
-        self.ctx.n_divergences += 1
-        self.ctx.inputs.pop('checkpoint', None)
-        remedy = self._remedy_of_divergence()
+    def _remedy(self, label: str, task: Mapping[str, Any]) -> str | None:
+        """Prepare the next job for one task and return how, None where it is done or nothing is left to try."""
+        status, message = Status(task['status']), task.get('message', '')
+        if status is Status.INTERRUPTED:
+            return 'continuing from its checkpoint'
+        if status is Status.NOT_CONVERGED:
+            self.ctx.n_extensions[label] = self.ctx.n_extensions.get(label, 0) + 1
+            if self.ctx.n_extensions[label] > MAX_EXTENSIONS:
+                return None
+            self.ctx.longer = max(self.ctx.longer, task['n_steps'])
+            return f'continuing {label!r} from its checkpoint ({message})'
+        if status is Status.DIVERGED:
+            self.ctx.n_divergences[label] = self.ctx.n_divergences.get(label, 0) + 1
+            first = self.ctx.n_divergences[label] == 1
+            self.ctx.shorter |= first
+            remedy = 'shorter steps' if first else self._restart_differently(label)
+        elif status is Status.COLLAPSED:
+            remedy = self._restart_differently(label)
+        else:  # converged, or refused by the potential, which would refuse it again
+            return None
         if remedy is None:
-            return self._give_up(self.exit_codes.ERROR_DIVERGED.format(message=why(node)))
-        self.report(f'job {node.pk} diverged: {why(node)} Starting again with {remedy}')
-        return ProcessHandlerReport(do_break=True)
+            return None
+        self.ctx.afresh.append(label)
+        return f'starting {label!r} again with {remedy} ({message})'
+
+    def _restart_differently(self, label: str) -> str | None:  # noqa: ARG002  (bands have another start)
+        """Give a task another start and say which, or return None where there is no other."""
+        return None
+
+    def _exit_code_of(self, statuses: Iterable[Status]) -> str:
+        """Return the name of the exit code of the chain whose tasks ended like this."""
+        gravest = min(statuses, key=GRAVEST_FIRST.index)
+        return {
+            Status.FAILED: 'ERROR_UNRECOVERABLE',
+            Status.DIVERGED: 'ERROR_DIVERGED',
+            Status.COLLAPSED: 'ERROR_IMAGES_COLLAPSED',
+        }.get(gravest, 'ERROR_NOT_CONVERGED')
 
     @process_handler(
         priority=300,
         exit_codes=[
             WorkerCalculation.exit_codes.ERROR_INVALID_INPUT,
             WorkerCalculation.exit_codes.ERROR_WEIGHTS,
-            WorkerCalculation.exit_codes.ERROR_POTENTIAL,
         ],
     )
     def handle_unrecoverable(self, node: CalcJobNode) -> ProcessHandlerReport:
@@ -244,11 +289,3 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     def _parameter(self, name: str, given: Mapping[str, Any]) -> Any:
         """Return a parameter of the chain's jobs, its default where it is not given."""
         return given.get(name, self._task.model_fields[name].default)
-
-    def _remedy_of_divergence(self) -> str | None:
-        """Change the inputs after a divergence and say how, or return None where nothing is left to try."""
-        if self.ctx.n_divergences > 1:
-            return None
-        length = self._parameter('max_step_length', self.ctx.inputs.parameters.get_dict()) / 2
-        self._update_parameters(max_step_length=length)
-        return f'steps of at most {length} Å'

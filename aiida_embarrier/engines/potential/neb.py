@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiida.engine import ProcessHandlerReport, process_handler
 from aiida.orm import Dict
 
 from aiida_embarrier.calculations.paths import reinterpolate
-from aiida_embarrier.calculations.worker import PotentialNebCalculation, validate_bands
-from aiida_embarrier.data.band import BandData
-from aiida_embarrier.engines.base import why
+from aiida_embarrier.calculations.worker import PotentialNebCalculation
 from aiida_embarrier.engines.potential.base import PotentialRestartWorkChain
 from aiida_embarrier.jobs.schemas import NebTask
 
 if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.data.band import BandData
 
 __all__ = ('PotentialNebWorkChain',)
 
-LABEL = 'band'
-
-
-def validate_band(node: BandData | None, _: Any) -> str | None:
-    """Check that the potential can describe a band."""
-    return None if node is None else validate_bands({LABEL: node}, None)
-
 
 class PotentialNebWorkChain(PotentialRestartWorkChain):
-    """Optimise a band with an interatomic potential: nudged elastic band, then climbing image."""
+    """Optimise bands with an interatomic potential, side by side in one job."""
 
     _process_class = PotentialNebCalculation
     _task = NebTask
+    _namespace = 'bands'
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
-        """Define the inputs, outputs and exit codes."""
+        """Define the inputs and outputs."""
         super().define(spec)
-        spec.input('band', valid_type=BandData, validator=validate_band, help='The starting band.')
-        spec.expose_inputs(PotentialNebCalculation, include=('parameters',))
-        spec.output(
-            'band', valid_type=BandData, required=False, help='The band; the last good one where it did not converge.'
-        )
+        spec.expose_inputs(PotentialNebCalculation, include=('bands', 'parameters'))
+        spec.expose_outputs(PotentialNebCalculation, include=('bands',))
         spec.exit_code(
             503,
             'ERROR_IMAGES_COLLAPSED',
@@ -53,46 +42,27 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
     def setup(self) -> None:
         """Collect the inputs of the first job."""
         super().setup()
-        self.ctx.inputs.bands = {LABEL: self.inputs.band}
-        self.ctx.reinterpolated = False
+        self.ctx.inputs.bands = dict(self.inputs.bands)
+        self.ctx.reinterpolated = []
 
-    @process_handler(priority=450, exit_codes=[PotentialNebCalculation.exit_codes.ERROR_IMAGES_COLLAPSED])
-    def handle_collapsed(self, node: CalcJobNode) -> ProcessHandlerReport:
-        """Start again from another interpolation once images fell onto each other."""
-        self.ctx.inputs.pop('checkpoint', None)
-        remedy = self._reinterpolate()
-        if remedy is None:
-            return self._give_up(self.exit_codes.ERROR_IMAGES_COLLAPSED.format(message=why(node)))
-        self.report(f'job {node.pk}: {why(node)} Starting again from {remedy}')
-        return ProcessHandlerReport(do_break=True)
-
-    def _remedy_of_divergence(self) -> str | None:
-        return super()._remedy_of_divergence() or self._reinterpolate()
-
-    def _reinterpolate(self) -> str | None:
+    def _restart_differently(self, label: str) -> str | None:
         """Take another starting band: the same path by the other interpolation.
 
         Only once, and only where this package made the starting band: what somebody else put into a band would be lost.
         """
-        maker = self.inputs.band.creator
-        if self.ctx.reinterpolated or maker is None or maker.process_label != 'interpolate':
+        maker = self.inputs.bands[label].creator
+        if label in self.ctx.reinterpolated or maker is None or maker.process_label != 'interpolate':
             return None
-        self.ctx.reinterpolated = True
+        self.ctx.reinterpolated.append(label)
         given = maker.inputs.parameters.get_dict()
         other = 'linear' if given['interpolation'] == 'idpp' else 'idpp'
-        band = reinterpolate(self.inputs.band, Dict({**given, 'interpolation': other}))
-        self.ctx.inputs.bands = {LABEL: band}
+        band = reinterpolate(self.inputs.bands[label], Dict({**given, 'interpolation': other}))
+        self.ctx.inputs.bands = {**self.ctx.inputs.bands, label: band}
         return f'band {band.pk}, the {other} interpolation'
 
-    def _has_result(self, node: CalcJobNode) -> bool:
-        return 'bands' in node.outputs
-
-    def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        return {'band': node.outputs.bands[LABEL]}
-
-    def _is_good(self, node: CalcJobNode) -> bool:
+    def _is_good(self, result: BandData) -> bool:
         # A job that fails at its first evaluation hands back the starting band, without energies.
-        return node.outputs.bands[LABEL].base.attributes.get('barrier_forward') is not None
+        return result.base.attributes.get('barrier_forward') is not None
 
     def _started_from_inputs(self) -> bool:
         return not self.ctx.reinterpolated

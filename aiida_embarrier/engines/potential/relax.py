@@ -12,7 +12,6 @@ from aiida_embarrier.jobs.schemas import RelaxTask
 
 if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import CalcJobNode
 
 __all__ = ('PotentialRelaxWorkChain',)
 
@@ -29,6 +28,7 @@ class PotentialRelaxWorkChain(PotentialRestartWorkChain):
 
     _process_class = PotentialRelaxCalculation
     _task = RelaxTask
+    _namespace = 'structures'
 
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
@@ -45,10 +45,3 @@ class PotentialRelaxWorkChain(PotentialRestartWorkChain):
         if 'kinds' in self.inputs:
             self.ctx.inputs.kinds = self.inputs.kinds
         self._update_parameters(cell=self.inputs.cell.value)
-
-    def _has_result(self, node: CalcJobNode) -> bool:
-        return 'structures' in node.outputs
-
-    def _outputs_of(self, node: CalcJobNode) -> dict[str, Any]:
-        structures = node.outputs.structures
-        return {'structures': {label: structures[label] for label in structures}}
