@@ -19,7 +19,20 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('COMMANDS', 'main')
 
 #: The commands in the order of ``--help``; the dashes of a command are underscores in its module.
-COMMANDS = ('doctor', 'setup', 'hops', 'launch', 'watch', 'show', 'plot', 'list', 'graph', 'export', 'show-protocol')
+COMMANDS = (
+    'doctor',
+    'setup',
+    'hops',
+    'launch',
+    'watch',
+    'resume',
+    'show',
+    'plot',
+    'list',
+    'graph',
+    'export',
+    'show-protocol',
+)
 
 
 class CommandLine(LazyGroup):

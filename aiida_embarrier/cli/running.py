@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import signal
+import socket
 import sys
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from aiida.engine.runners import Runner
 from aiida.manage import get_manager
 from plumpy.greenback_bridge import run_with_portal
@@ -20,6 +23,7 @@ from tqdm import tqdm
 
 from aiida_embarrier.calculations.worker import WorkerCalculation
 from aiida_embarrier.cli.following import ProgressFollower, is_here, running_jobs
+from aiida_embarrier.engines.resumption import RESUMES
 from aiida_embarrier.jobs.progress import JobHistory, describe_progress, fraction_done, latest_line
 from aiida_embarrier.jobs.schemas import STOP_FILE
 
@@ -29,9 +33,28 @@ if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
     from aiida.orm import ProcessNode
 
-__all__ = ('Interrupted', 'run_in_terminal')
+__all__ = ('TERMINAL', 'Interrupted', 'run_in_terminal', 'still_there')
 
 POLL_INTERVAL = 0.5  # s
+
+#: Extra of a process that runs in a terminal: which, so that one that was left behind is known.
+TERMINAL = 'embarrier_terminal'
+
+
+def this_terminal() -> dict[str, Any]:
+    """Return what a process that runs in this terminal says of it."""
+    return {'host': socket.gethostname(), 'pid': os.getpid(), 'started': psutil.Process().create_time()}
+
+
+def still_there(terminal: dict[str, Any]) -> bool:
+    """Return whether a terminal of :func:`this_terminal` is still there; one of another machine is taken to be."""
+    if terminal['host'] != socket.gethostname():
+        return True
+    try:
+        # another process may have got the number since
+        return abs(psutil.Process(terminal['pid']).create_time() - terminal['started']) < 1
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Interrupted(Exception):  # noqa: N818  (an outcome, not an error)
@@ -90,11 +113,12 @@ def ask_to_stop(process: Process) -> bool:
     return True
 
 
-def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
+def run_in_terminal(builder: ProcessBuilder, resumes: ProcessNode | None = None) -> ProcessNode:
     """Run a process to its end and return its node; without a terminal there is no bar.
 
     An interrupt asks running jobs to stop and waits for their results; a second one kills them.
 
+    :param resumes: an earlier process that it goes on from.
     :raises Interrupted: after an interrupt, once every process has been ended.
     """
     manager = get_manager()
@@ -108,6 +132,9 @@ def run_in_terminal(builder: ProcessBuilder) -> ProcessNode:
     )
     runner.loop.set_exception_handler(_ignore_kills)
     process = runner.instantiate_process(builder)
+    process.node.base.extras.set(TERMINAL, this_terminal())
+    if resumes is not None:
+        process.node.base.extras.set(RESUMES, resumes.uuid)
     interrupts = 0
 
     def interrupt(*_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_embarrier.cli.output import echo_json
-from aiida_embarrier.cli.params import FORMAT, last_band
+from aiida_embarrier.cli.params import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,31 +29,40 @@ def START(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  (op
     return label(submit(FORMAT(command)))
 
 
-def start(builder: ProcessBuilder, *, label: str | None, submit: bool, output_format: str) -> None:
+def start(
+    builder: ProcessBuilder,
+    *,
+    label: str | None,
+    submit: bool,
+    output_format: str,
+    resumes: ProcessNode | None = None,
+) -> None:
     """Run or submit a process and print its result; end with exit code 1 where it failed.
 
     :param label: label of the process node.
     :param submit: submit to the daemon and return at once.
     :param output_format: `text` or `json`.
+    :param resumes: an earlier process that it goes on from.
     """
     if label is not None:
         builder.metadata.label = label
     if not submit:
-        _report(_run(builder), output_format)
+        _report(_run(builder, resumes), output_format)
         return
-    node = _submit(builder)
+    node = _submit(builder, resumes)
     if output_format == 'json':
         echo_json({'pk': node.pk, 'uuid': node.uuid, 'state': node.process_state.value})
     else:
         click.echo(f'submitted {node.process_label} {node.pk}\n')
-        click.echo(f'how it goes:     verdi process report {node.pk}')
+        click.echo(f'how it goes:     aiida-embarrier watch {node.pk}')
         click.echo(f'when it is done: aiida-embarrier show {node.pk}')
 
 
-def _submit(builder: ProcessBuilder) -> ProcessNode:
-    from aiida.common.exceptions import InvalidOperation
-    from aiida.engine import submit
+def _submit(builder: ProcessBuilder, resumes: ProcessNode | None) -> ProcessNode:
+    from aiida.engine.utils import instantiate_process
     from aiida.manage import get_manager
+
+    from aiida_embarrier.engines.resumption import RESUMES
 
     profile = get_manager().get_profile()
     if profile is not None and profile.process_control_backend is None:
@@ -64,24 +73,28 @@ def _submit(builder: ProcessBuilder) -> ProcessNode:
     if not get_manager().get_daemon_client().is_daemon_running:
         raise click.ClickException(NO_DAEMON)
     try:
-        return submit(builder)
-    except InvalidOperation as error:
+        runner = get_manager().get_runner()
+    except ConnectionError as error:  # a daemon that was killed leaves the file with its number behind
         raise click.ClickException(f'{NO_DAEMON}\n\n({error})') from error
+    process = instantiate_process(runner, builder)
+    if resumes is not None:  # which has to be known before the daemon looks at it; `submit` leaves no time for that
+        process.node.base.extras.set(RESUMES, resumes.uuid)
+    runner.persister.save_checkpoint(process)
+    process.close()
+    runner.controller.continue_process(process.pid, nowait=False, no_reply=True)
+    return process.node
 
 
-def _run(builder: ProcessBuilder) -> ProcessNode:
+def _run(builder: ProcessBuilder, resumes: ProcessNode | None) -> ProcessNode:
     from aiida_embarrier.cli.running import Interrupted, run_in_terminal
 
     try:
-        return run_in_terminal(builder)
+        return run_in_terminal(builder, resumes)
     except Interrupted as interrupt:
-        band = last_band(interrupt.node)
-        rest = (
-            'nothing was computed of the band yet'
-            if band is None
-            else f'its last band is node {band.pk}, go on from it: aiida-embarrier launch barrier --band {band.pk}'
-        )
-        raise click.ClickException(f'interrupted: process {interrupt.node.pk} was ended; {rest}') from interrupt
+        pk = interrupt.node.pk
+        raise click.ClickException(
+            f'interrupted: process {pk} was ended; go on from there: aiida-embarrier resume {pk}'
+        ) from interrupt
 
 
 def _report(node: ProcessNode, output_format: str) -> None:
@@ -99,7 +112,8 @@ def _report(node: ProcessNode, output_format: str) -> None:
     if not node.is_finished_ok:
         raise click.ClickException(
             f'process {node.pk} failed [{node.exit_status}]: {why(node)}\n'
-            f'`verdi process report {node.pk}` tells how far it came'
+            f'`verdi process report {node.pk}` tells how far it came, `aiida-embarrier resume {node.pk}` goes on from '
+            'there'
         )
     if output_format == 'text':
         click.echo(f'\ndraw it:  aiida-embarrier plot {node.pk} -o {view.PICTURE}.png')

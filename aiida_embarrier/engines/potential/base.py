@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain, process_handler, while_
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ToContext, WorkChain, process_handler, while_
 from aiida.orm import AbstractCode, Dict, List, SinglefileData
 
 from aiida_embarrier.calculations.results import add_up
@@ -17,6 +17,7 @@ from aiida_embarrier.calculations.worker import (
 )
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.protocols import closest
+from aiida_embarrier.engines.resumption import is_resumed, last_checkpoint, last_job_before, taking_finished_jobs
 from aiida_embarrier.jobs.schemas import GRAVEST_FIRST, Status
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         spec.input('checkpoint', valid_type=SinglefileData, required=False, help='Checkpoint to continue from.')
         spec.outline(
             cls.setup,
+            cls.take_over,
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
         )
@@ -113,6 +115,29 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         self.ctx.n_divergences = {}
         self.ctx.n_extensions = {}
         self.ctx.verdict = None
+
+    def take_over(self) -> None:
+        """Go on where an earlier attempt at the same stopped, in a process that `resume` started."""
+        self.ctx.resumed = is_resumed(self.node)
+        job = last_job_before(self.node) if self.ctx.resumed else None
+        if job is None:
+            return
+        inputs, done = self.ctx.inputs, job.base.caching.is_valid_cache
+        inputs[self._namespace] = {label: job.inputs[self._namespace][label] for label in job.inputs[self._namespace]}
+        for name in ('parameters', 'checkpoint', 'afresh'):
+            if name in job.inputs:
+                inputs[name] = job.inputs[name]
+        checkpoint = None if done else last_checkpoint(job)
+        if checkpoint is not None:
+            inputs.checkpoint = checkpoint
+            inputs.pop('afresh', None)  # that was done
+        how = 'which is done' if done else 'from its last checkpoint' if 'checkpoint' in inputs else 'from its start'
+        self.report(f'going on with what job {job.pk} did, {how}')
+
+    def run_process(self) -> ToContext:
+        """Run the next job; one that was done before is taken from the database in a process that `resume` started."""
+        with taking_finished_jobs(self.ctx.resumed):
+            return super().run_process()
 
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""

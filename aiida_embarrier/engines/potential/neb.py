@@ -45,6 +45,15 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
         self.ctx.inputs.bands = dict(self.inputs.bands)
         self.ctx.reinterpolated = []
 
+    def take_over(self) -> None:
+        """Go on where an earlier attempt at the same stopped; some bands may have got another start there."""
+        super().take_over()
+        self.ctx.reinterpolated = [
+            label
+            for label, band in self.ctx.inputs.bands.items()
+            if band.base.caching.get_hash() != self.inputs.bands[label].base.caching.get_hash()
+        ]
+
     def _restart_differently(self, label: str) -> str | None:
         """Take another starting band: the same path by the other interpolation.
 
