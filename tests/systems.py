@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ase.calculators.emt
 import numpy as np
-from ase.build import bulk
+from ase import Atoms
+from ase.build import add_adsorbate, bulk, fcc100
+from ase.optimize import BFGS
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_embarrier.bands.band import Band, BandInfo
+from aiida_embarrier.bands.interpolation import interpolate
 from aiida_embarrier.jobs.potentials import resolve_potential
 
 #: EMT, ASE's effective medium theory: real forces of fcc metals within milliseconds.
@@ -66,3 +70,34 @@ def computed_band(**info):
         residual_force=0.04,
         climbing=True,
     )
+
+
+def adatom_path(n_images=9):
+    """Return the path of an Al adatom on Al(100) over two bridges, from hollow to hollow and round a corner to a third.
+
+    The three hollows are relaxed with EMT, and the images lie straight between them; the middle one is a minimum.
+    """
+    slab = fcc100('Al', size=(2, 2, 2), vacuum=6.0)
+    add_adsorbate(slab, 'Al', 1.7, 'hollow')
+    slab.pbc = True
+    step = slab.cell[0, 0] / 2
+    hollows = []
+    for place in ((0, 0), (step, 0), (step, step)):
+        atoms = slab.copy()
+        atoms.positions[-1, :2] += place
+        atoms.calc = ase.calculators.emt.EMT()
+        BFGS(atoms, logfile=None).run(fmax=0.01, steps=100)
+        hollows.append(AseAtomsAdaptor.get_structure(Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True)))
+    through = Band.from_structures(hollows, mobile=[len(slab) - 1], info=BandInfo(host='Al', mechanism='any'))
+    return interpolate(through, n_images, 'linear')
+
+
+def with_emt(band, **info):
+    """Return a band with the energies and forces that EMT gives its images."""
+    energies, forces = [], []
+    for image in range(band.n_images):
+        atoms = band.atoms(image)
+        atoms.calc = ase.calculators.emt.EMT()
+        energies.append(atoms.get_potential_energy())
+        forces.append(atoms.get_forces())
+    return band.replace(energies=energies, forces=np.array(forces), engine='potential', potential='emt', **info)

@@ -159,21 +159,10 @@ def split_at_minima(band: Band, minimum_depth: float = SPLIT_DEPTH) -> list[Band
     :param minimum_depth: depth in eV from which a minimum splits the path.
     :raises ValueError: where energies are not known.
     """
+    from aiida_embarrier.bands.segments import part
+
     cuts = [minimum.image for minimum in barriers(band.energies, minimum_depth=minimum_depth).minima]
-    ends = [0, *cuts, band.n_images - 1]
-    pieces = []
-    for first, last in pairwise(ends):
-        images = slice(first, last + 1)
-        pieces.append(
-            band.replace(
-                lattice=band.lattice if band.lattice.ndim == 2 else band.lattice[images],
-                positions=band.positions[images],
-                energies=band.energies[images],
-                forces=None if band.forces is None else band.forces[images],
-                max_perpendicular_forces=band.max_perpendicular_forces[images],
-            )
-        )
-    return pieces
+    return [part(band, first, last) for first, last in pairwise([0, *cuts, band.n_images - 1])]
 
 
 def _largest_rise(values: np.ndarray) -> tuple[float, tuple[int, int]]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
-__all__ = ('add_up',)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ('add_up', 'cost_of')
 
 #: Entries of a job's results that add up over the jobs of a chain.
 SUMS = ('n_evaluations', 'wall_s', 'load_s')
@@ -20,3 +25,16 @@ def add_up(**jobs: Dict) -> Dict:
     ordered = [jobs[name].get_dict() for name in sorted(jobs, key=lambda name: int(name.rpartition('_')[2]))]
     sums = {name: sum(job.get(name, 0) for job in ordered) for name in SUMS}
     return Dict({**ordered[-1], **sums, 'n_jobs': len(ordered)})
+
+
+def cost_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the steps of a work chain took, as it stands in its summary.
+
+    :param results: results of the steps by their names; tasks of a job have no wall time of their own.
+    """
+    evaluations = {name: node['n_evaluations'] for name, node in results.items()}
+    return {
+        'n_force_evaluations': sum(evaluations.values()),
+        'force_evaluations': evaluations,
+        'worker_wall_s': {name: node['wall_s'] for name, node in results.items() if 'wall_s' in node},
+    }
