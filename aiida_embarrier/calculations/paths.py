@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import functools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import ExitCode, calcfunction
-from aiida.orm import Dict, StructureData
+from aiida.orm import Dict, Str, StructureData
 
+from aiida_embarrier.calculations.mapping import economy, plan_of_states
+from aiida_embarrier.calculations.refusal import refuse_politely
+from aiida_embarrier.calculations.results import cost_of
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from pymatgen.core import Structure
 
     from aiida_embarrier.bands.band import Band
     from aiida_embarrier.bands.barriers import Barriers
+    from aiida_embarrier.structures.endpoints import Endpoints
     from aiida_embarrier.structures.hops import Hop
 
-__all__ = ('align', 'create_endpoints', 'interpolate', 'reinterpolate', 'resolve_hop', 'summarise')
+__all__ = ('align', 'create_endpoints', 'interpolate', 'reinterpolate', 'resolve_hop', 'resolve_hops', 'summarise')
 
-#: Exit status of a calcfunction whose input makes no sense; the message says why.
-ERROR_INPUT = 201
+#: Labels of the states of a hop that stands alone.
+ENDS = {'initial': 'initial', 'final': 'final'}
 
 #: Changes on relaxation beyond these parts are too large to pass in silence: of the volume of the host, of the hop.
 LARGE_VOLUME_CHANGE = 0.1
@@ -34,39 +40,64 @@ LONG_PATH = 2.5
 HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites', 'symprec')
 
 
-def refuse_politely(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a ValueError of the plain rooms, which tells the user what to mend, into an exit code with its message."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except ValueError as error:
-            return ExitCode(ERROR_INPUT, str(error))
-
-    return wrapped
-
-
 def resolve_hop(structure: StructureData, hop: dict[str, Any], kinds: Dict | None = None) -> Hop:
     """Return the hop that a dictionary describes: one spelt out, or one chosen by ion and number.
 
     :param structure: the crystal as the user gave it; numbers are those that `aiida-embarrier hops` shows for it.
     :raises ValueError: for unknown keys, ions that the crystal does not have, and numbers of no hop.
     """
-    from aiida_embarrier.structures.hops import Hop, find_hops, select_hop
+    from aiida_embarrier.structures.hops import Hop, select_hop
 
-    try:
+    with _named(hop):
         if 'initial' in hop:  # spelt out: it has a number too
             return Hop.from_dict(hop)
         if set(hop) - set(HOP_SELECTION) or not {'ion', 'number'} <= set(hop):
             raise ValueError(f'a hop is chosen by {", ".join(HOP_SELECTION)}, got {sorted(hop)}')
-        number = hop['number']
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise ValueError(f'the number of a hop is a whole number, got {number!r}')
-        selection = {key: value for key, value in hop.items() if key not in ('number', 'ion')}
-        return select_hop(find_hops(structure_from_node(structure, kinds), hop['ion'], **selection), number)
+        number = _whole(hop['number'])
+        return select_hop(_find(structure, hop, kinds), number)
+
+
+def resolve_hops(structure: StructureData, hops: dict[str, Any], kinds: Dict | None = None) -> list[Hop]:
+    """Return the hops that a dictionary describes: all of an ion, or some of them by their numbers.
+
+    :param structure: the crystal as the user gave it; numbers are those that `aiida-embarrier hops` shows for it.
+    :param hops: keys of :data:`HOP_SELECTION` with `numbers`, a list, instead of `number`; without it all hops.
+    :raises ValueError: for unknown keys, ions that the crystal does not have, no hops, and numbers of no hop.
+    """
+    from aiida_embarrier.structures.hops import select_hop
+
+    allowed = [key for key in HOP_SELECTION if key != 'number']
+    with _named(hops):
+        if set(hops) - {*allowed, 'numbers'} or 'ion' not in hops:
+            raise ValueError(f'hops are chosen by {", ".join(allowed)} and numbers, got {sorted(hops)}')
+        found = _find(structure, hops, kinds)
+        numbers = hops.get('numbers')
+        wanted = range(max(len(found), 1)) if numbers is None else sorted({_whole(number) for number in numbers})
+        if not wanted:
+            raise ValueError('the list of numbers of hops is empty: leave `numbers` out for all hops')
+        return [select_hop(found, number) for number in wanted]
+
+
+def _find(structure: StructureData, selection: dict[str, Any], kinds: Dict | None) -> list[Hop]:
+    from aiida_embarrier.structures.hops import find_hops
+
+    options = {key: value for key, value in selection.items() if key not in ('ion', 'number', 'numbers')}
+    return find_hops(structure_from_node(structure, kinds), selection['ion'], **options)
+
+
+def _whole(number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ValueError(f'the number of a hop is a whole number, got {number!r}')
+    return number
+
+
+@contextmanager
+def _named(selection: dict[str, Any]) -> Iterator[None]:
+    """Say which selection it is where a value in it is of the wrong kind."""
+    try:
+        yield
     except (TypeError, KeyError) as error:
-        raise ValueError(f'a value of the hop {hop} is of the wrong kind: {error}') from error
+        raise ValueError(f'a value of the hop {selection} is of the wrong kind: {error}') from error
 
 
 @calcfunction
@@ -82,11 +113,15 @@ def create_endpoints(
 
     :param host: the host, relaxed or not.
     :param hop: the hop, see :func:`resolve_hop`.
-    :param parameters: `min_image_distance` in Å, or `supercell` (three numbers or a 3x3 matrix).
+    :param parameters: `min_image_distance` in Å, or `supercell` (three numbers or a 3x3 matrix); with `map_endpoints`
+        the operations that make the final endpoint of the initial one are sought.
     :param crystal: the crystal that the number of the hop refers to, where the host was relaxed; sites correspond.
-    :return: `initial`, `final`, and `path`: mobile atom, hop, supercell, warnings.
+    :return: `initial`, `final`, and `path`: mobile atom, hop, supercell, warnings, and `states` where asked for
+        (:func:`~aiida_embarrier.calculations.mapping.plan_of_states`).
     """
     from aiida_embarrier.structures.endpoints import make_endpoints
+    from aiida_embarrier.structures.hops import DEFAULT_SYMPREC
+    from aiida_embarrier.structures.supercells import Supercell
 
     found = resolve_hop(crystal or host, hop.get_dict(), kinds)
     settings = parameters.get_dict()
@@ -98,16 +133,33 @@ def create_endpoints(
     )
     initial, _ = node_from_structure(endpoints.initial)
     final, _ = node_from_structure(endpoints.final)
-    path = {
+    path = path_of(endpoints, [] if crystal is None else change_warnings(crystal, host))
+    if settings.get('map_endpoints'):
+        supercell = Supercell(structure_from_node(host, kinds), endpoints.supercell).structure
+        symprec = hop.get_dict().get('symprec', DEFAULT_SYMPREC)
+        path['states'] = _states(supercell, endpoints.initial, endpoints.final, symprec)
+    return {'initial': initial, 'final': final, 'path': Dict(path)}
+
+
+def path_of(endpoints: Endpoints, warnings: list[str]) -> dict[str, Any]:
+    """Return what later steps and the summary need to know of a hop of a host.
+
+    :param warnings: further ones that concern the host.
+    """
+    return {
         'mobile': [endpoints.mobile],
-        'mechanism': found.mechanism,
-        'equivalent_endpoints': found.equivalent_ends,
-        'hop': found.to_dict(),
+        'mechanism': endpoints.hop.mechanism,
+        'equivalent_endpoints': endpoints.hop.equivalent_ends,
+        'hop': endpoints.hop.to_dict(),
         'supercell': [[int(entry) for entry in row] for row in endpoints.supercell],
-        'warnings': [*endpoints.warnings, *([] if crystal is None else change_warnings(crystal, host))],
+        'warnings': [*endpoints.warnings, *warnings],
         'host': endpoints.host_formula,
     }
-    return {'initial': initial, 'final': final, 'path': Dict(path)}
+
+
+def _states(host: Structure | None, initial: Structure, final: Structure, symprec: float) -> dict[str, Any]:
+    """Return how the endpoints of one hop follow from each other."""
+    return plan_of_states(host, {'initial': initial, 'final': final}, [('initial', 'final')], symprec)
 
 
 def align_nodes(
@@ -128,25 +180,33 @@ def align_nodes(
 def align(initial: StructureData, final: StructureData, parameters: Dict, kinds: Dict | None = None) -> dict[str, Any]:
     """Bring the sites of two given endpoints into the same order, and find the ion that moves.
 
-    :param parameters: keyword arguments of :func:`aiida_embarrier.bands.alignment.align_endpoints`, and
-        `min_image_distance` in Å, below which a warning travels with the result.
-    :return: `initial`, `final`, and `path`: mobile atoms, warnings.
+    :param parameters: keyword arguments of :func:`aiida_embarrier.bands.alignment.align_endpoints`,
+        `min_image_distance` in Å, below which a warning travels with the result, and `map_endpoints`, as
+        :func:`create_endpoints` takes it, for the host that can be rebuilt from both endpoints.
+    :return: `initial`, `final`, and `path`: mobile atoms, warnings, and `states` where asked for.
     """
+    from aiida_embarrier.structures.mapping import TOLERANCE, rebuild_host
     from aiida_embarrier.structures.supercells import finite_size_warning
 
     settings = parameters.get_dict()
     min_distance = settings.pop('min_image_distance')
+    seek_operations = settings.pop('map_endpoints', False)
     band = align_nodes(initial, final, settings, kinds)
     first, _ = node_from_structure(band.structure(0))
     last, _ = node_from_structure(band.structure(-1))
     warning = finite_size_warning(
         band.periodic_image_distance, min_distance, band.mobile_ion or 'ions', 'give endpoints in a larger supercell'
     )
-    path = {
+    path: dict[str, Any] = {
         'mobile': list(band.mobile),
         'mechanism': band.info.mechanism,
         'warnings': [] if warning is None else [warning],
     }
+    if seek_operations and band.lattice.ndim == 2:
+        ends = band.structure(0), band.structure(-1)
+        host = rebuild_host(*ends, band.mobile, band.info.mechanism)
+        # What a host was rebuilt from is less exact than a host: a check by forces and energies follows in any case.
+        path['states'] = _states(host, *ends, TOLERANCE)
     return {'initial': first, 'final': last, 'path': Dict(path)}
 
 
@@ -193,7 +253,7 @@ def interpolate(
 def reinterpolate(band: BandData, parameters: Dict) -> BandData:
     """Make another starting band between the endpoints of a band.
 
-    :param parameters: those of :func:`interpolate`, with another `interpolation`.
+    :param parameters: those of :func:`interpolate`, with another `interpolation` or number of images.
     """
     from aiida_embarrier.bands.interpolation import interpolate as interpolate_band
 
@@ -207,19 +267,28 @@ def reinterpolate(band: BandData, parameters: Dict) -> BandData:
         max_perpendicular_forces=None,
     )
     return BandData(
-        interpolate_band(ends, old.n_images, method=settings['interpolation'], waypoints=settings.get('waypoints'))
+        interpolate_band(
+            ends,
+            settings.get('n_images', old.n_images),
+            method=settings['interpolation'],
+            waypoints=settings.get('waypoints'),
+        )
     )
 
 
 @calcfunction
 @refuse_politely
-def summarise(band: BandData, guess: BandData | None = None, path: Dict | None = None, **results: Dict) -> Dict:
-    """Summarise a barrier: every definition, convergence, cost and warnings.
+def summarise(
+    band: BandData, guess: BandData | None = None, path: Dict | None = None, label: Str | None = None, **results: Dict
+) -> Dict:
+    """Summarise a barrier: every definition, convergence, cost, what symmetry saved, and warnings.
 
     :param band: the band.
     :param guess: the starting band.
-    :param path: how it was made, from :func:`create_endpoints` or :func:`align`.
-    :param results: results of the steps by their names, for their cost.
+    :param path: how it was made, from :func:`create_endpoints`, :func:`align` or
+        :func:`~aiida_embarrier.calculations.network.create_network`.
+    :param label: of the band among several in the same jobs: then only what it took itself is counted.
+    :param results: results of the steps by their names.
     """
     from aiida_embarrier.bands.barriers import barriers
     from aiida_embarrier.bands.interpolation import check_clearance, closest_approach
@@ -228,8 +297,9 @@ def summarise(band: BandData, guess: BandData | None = None, path: Dict | None =
     plain = band.band
     found = barriers(plain.energies, plain.info.equivalent_endpoints)
     coordinate, energy = EnergyProfile.from_band(plain).maximum()
-    evaluations = {name: node['n_evaluations'] for name, node in results.items()}
-    walls = {name: node['wall_s'] for name, node in results.items()}
+    steps = {name: node.get_dict() for name, node in results.items()}
+    made = {} if path is None else path.get_dict()
+    own = {name: step['tasks'][label.value] for name, step in steps.items() if label and label.value in step['tasks']}
     return Dict(
         {
             'barriers': found.to_dict(),
@@ -244,13 +314,12 @@ def summarise(band: BandData, guess: BandData | None = None, path: Dict | None =
             'potential': plain.info.potential,
             'functional': plain.info.functional or plain.info.potential_functional,
             'host_treatment': plain.info.host_treatment,
-            'n_force_evaluations': sum(evaluations.values()),
-            'force_evaluations': evaluations,
-            'worker_wall_s': walls,
+            **cost_of(own if label else steps),
+            **economy(made.get('ends', ENDS), made.get('states'), steps),
             'warnings': [
-                *([] if path is None else path.get('warnings', [])),
+                *made.get('warnings', []),
                 *([] if guess is None else (f'starting band: {text}' for text in check_clearance(guess.band))),
-                *hop_warnings(plain, None if path is None else path.get('hop')),
+                *hop_warnings(plain, made.get('hop')),
                 *warnings_of(plain, found),
             ],
         }

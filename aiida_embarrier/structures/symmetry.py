@@ -11,7 +11,7 @@ import spglib
 from aiida_embarrier.bands.band import kinds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
     from pymatgen.core import Structure
@@ -42,6 +42,20 @@ class SymmetryOperation:
     def apply(self, fractional: ArrayLike) -> np.ndarray:
         """Return the images of fractional coordinates, shape (..., 3), not wrapped."""
         return np.asarray(fractional) @ self.rotation.T + self.translation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the operation as plain Python values."""
+        return {
+            'rotation': self.rotation.tolist(),
+            'translation': self.translation.tolist(),
+            'time_reversal': self.time_reversal,
+        }
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> SymmetryOperation:
+        """Return the operation that :meth:`to_dict` wrote."""
+        rotation, translation = (np.array(entries[name]) for name in ('rotation', 'translation'))
+        return cls(rotation, translation, bool(entries['time_reversal']))
 
 
 def symmetry_operations(

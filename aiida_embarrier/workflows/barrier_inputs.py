@@ -137,6 +137,7 @@ ALIGNMENT: dict[str, Check] = {
 PROTOCOL_CHECKS: dict[str, Check] = {
     'relax_host': one_of(*HOST_TREATMENTS),
     'relax_endpoints': check_flag,
+    'map_endpoints': check_flag,
     'n_images': check_n_images,
     'interpolation': one_of(*INTERPOLATIONS),
     'min_image_distance': check_distance,

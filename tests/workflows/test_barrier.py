@@ -1,5 +1,6 @@
 """The barrier work chain: every way in, every output, and what bad input gets."""
 
+import numpy as np
 import pytest
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
@@ -76,11 +77,32 @@ def test_summary(crystal_run):
     _, node = crystal_run
     summary = node.outputs.summary.get_dict()
     assert summary['barriers']['forward'] == node.outputs.band.base.attributes.get('barrier_forward')
-    assert set(summary['force_evaluations']) == {'relax_host', 'relax_endpoints', 'neb'}
+    assert set(summary['force_evaluations']) == {'relax_host', 'relax_endpoints', 'verify_endpoints', 'neb'}
     assert summary['n_force_evaluations'] == sum(summary['force_evaluations'].values())
     assert summary['spline_maximum']['energy'] >= summary['barriers']['forward'] - 1e-9
     # EMT's lattice is a little too short for 8 Å in two cells
     assert [warning.split(':')[0] for warning in summary['warnings']] == ['finite size']
+
+
+@pytest.mark.slow
+def test_one_relaxation_serves_both_endpoints(crystal_run):
+    _, node = crystal_run
+    summary = node.outputs.summary.get_dict()
+    assert summary['endpoint_mapping'] == 'verified'
+    assert summary['endpoint_states'] == {'initial': 'relaxed', 'final': 'verified'}
+    assert summary['relaxations_saved'] == 1
+    evaluations = summary['force_evaluations']
+    assert evaluations['verify_endpoints'] == 1
+    assert summary['evaluations_saved'] == evaluations['relax_endpoints'] - 1 > 0
+    energies = node.outputs.band.band.energies
+    assert energies[0] == pytest.approx(energies[-1], abs=1e-6)
+    first, last = (node.outputs[label] for label in ('initial', 'final'))
+    assert first.creator.process_label == last.creator.process_label == 'PotentialRelaxCalculation'
+    shifts = np.array([site.position for site in last.sites]) - [site.position for site in first.sites]
+    assert np.linalg.norm(shifts, axis=1)[1:].max() < 0.5, 'no atom but the ion changes its place'
+    [mapping] = [child for child in node.called if child.process_label == 'map_endpoints']
+    assert mapping.outputs.mapping['final']['from'] == 'initial'
+    assert 0 < mapping.outputs.mapping['final']['motion'] < 0.2
 
 
 @pytest.mark.slow
@@ -113,7 +135,7 @@ def test_a_second_run_takes_its_jobs_from_the_cache(crystal_run):
     with enable_caching():
         _, node = run_get_node(builder)
     jobs = jobs_of(node)
-    assert len(jobs) == 3
+    assert len(jobs) == 4
     assert all(job.base.caching.is_created_from_cache for job in jobs)
     assert node.outputs.band.band.energies.tolist() == first.outputs.band.band.energies.tolist()
 
@@ -290,21 +312,94 @@ def test_endpoints_with_different_lattices_by_a_policy(build):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('start', 'exit_status', 'outputs'), [('crystal', 310, ['host']), ('ends', 311, ['initial', 'final'])]
+    ('start', 'exit_status', 'outputs'),
+    [('crystal', 310, {'host'}), ('ends', 311, {'initial', 'final'}), ('mapped ends', 311, {'initial'})],
 )
 def test_relaxation_that_fails_leaves_its_structures(build, start, exit_status, outputs):
     if start == 'crystal':
         structure, _ = node_from_structure(aluminium((1, 1, 1)))
         builder = build(structure=structure, hop={'ion': 'Al', 'number': 0})
     else:
-        initial, final = aluminium_vacancy_ends()
-        builder = build(initial=node_from_structure(initial)[0], final=node_from_structure(final)[0])
+        initial, final = (node_from_structure(end)[0] for end in aluminium_vacancy_ends())
+        builder = build(initial=initial, final=final, overrides={'map_endpoints': start == 'mapped ends'})
     builder.engine_inputs.relax['parameters'] = Dict({'max_steps': 0, 'force_threshold': 1e-9})
     builder.engine_inputs.relax['max_iterations'] = Int(1)
     _, node = run_get_node(builder)
     assert node.exit_status == exit_status
     assert 'within the step limit' in node.exit_message
-    assert all(label in node.outputs for label in outputs)
+    assert set(node.outputs) == outputs
+
+
+@pytest.fixture
+def endpoints_only(build):
+    """Return a function that relaxes two endpoints, and goes no further than the starting band."""
+
+    def run(initial, final, **overrides):
+        first, kinds = node_from_structure(initial)
+        last, _ = node_from_structure(final)
+        builder = build(initial=first, final=last, kinds=kinds, overrides=overrides)
+        builder.engine_inputs.neb['parameters'] = Dict({'max_steps': 0})
+        builder.engine_inputs.neb['max_iterations'] = Int(1)
+        _, node = run_get_node(builder)
+        assert node.exit_status == 510, node.exit_message
+        return node
+
+    return run
+
+
+@pytest.mark.slow
+def test_given_endpoints_are_mapped_in_any_order_and_wrapping(endpoints_only):
+    initial, final = aluminium_vacancy_ends()
+    order = np.random.default_rng(3).permutation(31)
+    final = type(final)(final.lattice, ['Al'] * 31, final.frac_coords[order] % 1)
+    summary = endpoints_only(initial, final).outputs.summary
+    assert summary['endpoint_mapping'] == 'verified'
+    assert summary['relaxations_saved'] == 1
+    assert summary['barriers']['forward'] == pytest.approx(summary['barriers']['reverse'], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('choice', ['asymmetric', 'not asked'])
+def test_endpoints_that_are_not_mapped_are_both_relaxed(endpoints_only, choice):
+    initial, final = aluminium_vacancy_ends()
+    if choice == 'asymmetric':
+        far = int(np.argmax(initial.distance_matrix[0]))
+        for end in (initial, final):
+            end.replace(far, 'Cu')
+    node = endpoints_only(initial, final, map_endpoints=choice != 'not asked')
+    summary = node.outputs.summary
+    assert summary['endpoint_mapping'] == {'asymmetric': 'no_operation', 'not asked': 'not_asked'}[choice]
+    assert summary['endpoint_states'] == {'initial': 'relaxed', 'final': 'relaxed'}
+    assert (summary['relaxations_saved'], summary['evaluations_saved']) == (0, 0)
+    assert len(jobs_of(node)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('what', ['energy', 'forces'])
+def test_a_mapping_that_does_not_hold_costs_a_relaxation_only(endpoints_only, monkeypatch, what):
+    """Where a potential does not keep the symmetry, or an operation is not exact, no wrong endpoint comes of it."""
+    from aiida_embarrier.calculations import mapping
+    from aiida_embarrier.structures import mapping as plain
+
+    original = plain.map_state
+
+    def inexact(*arguments):
+        found = original(*arguments)
+        found.structure.translate_sites([0], [0.05, 0, 0], frac_coords=False, to_unit_cell=False)
+        return found
+
+    if what == 'energy':
+        monkeypatch.setattr(mapping, 'ENERGY_TOLERANCE', -1.0)
+    else:
+        monkeypatch.setattr(plain, 'map_state', inexact)
+    node = endpoints_only(*aluminium_vacancy_ends())
+    summary = node.outputs.summary
+    assert summary['endpoint_mapping'] == {'energy': 'energy_differs', 'forces': 'relaxed_further'}[what]
+    assert summary['relaxations_saved'] == 0
+    assert ('relax_refused_endpoints' in summary['force_evaluations']) is (what == 'energy')
+    assert (summary['evaluations_saved'] < 0) is (what == 'energy')
+    energies = node.outputs.band.band.energies
+    assert energies[-1] == pytest.approx(energies[0], abs=0.002)
 
 
 @pytest.mark.slow
