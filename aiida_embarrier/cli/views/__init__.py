@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ('VIEWS', 'view_of')
 
 #: Modules of this package by the entry point of a process (in ``aiida.workflows``).
-VIEWS: dict[str, str] = {}
+VIEWS: dict[str, str] = {
+    'embarrier.network': 'network',
+}
 
 
 def view_of(node: Node) -> Any:

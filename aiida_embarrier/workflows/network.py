@@ -1,0 +1,259 @@
+"""From a crystal to the barriers of all hops of one ion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiida.engine import ToContext, if_
+from aiida.orm import Dict, Str
+
+from aiida_embarrier.calculations.mapping import copy_endpoints
+from aiida_embarrier.calculations.network import create_network, ends_of, summarise_network
+from aiida_embarrier.calculations.paths import resolve_hops
+from aiida_embarrier.data.band import BandData
+from aiida_embarrier.engines.base import why
+from aiida_embarrier.jobs.schemas import Status
+from aiida_embarrier.workflows.barrier_inputs import validate_engine_inputs
+from aiida_embarrier.workflows.migration import MigrationWorkChain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiida.engine import ExitCode, ProcessBuilder
+    from aiida.engine.processes.workchains.workchain import WorkChainSpec
+    from aiida.orm import AbstractCode, StructureData
+
+__all__ = ('MigrationNetworkWorkChain',)
+
+
+def validate_network_inputs(inputs: Any, _: Any) -> str | None:
+    """Check that there are such hops, and the inputs of the engine against its own work chains."""
+    if 'structure' not in inputs:
+        return 'the input `structure` is missing'
+    try:
+        resolve_hops(inputs['structure'], inputs['hops'].get_dict(), inputs.get('kinds'))
+    except ValueError as error:
+        return str(error)
+    return validate_engine_inputs(inputs)
+
+
+class MigrationNetworkWorkChain(MigrationWorkChain):
+    """The migration barriers of all hops of an ion in a crystal, or of some of them, with any engine.
+
+    The host is relaxed once. All hops share one supercell; of the vacancies (or places of an added ion) that symmetry
+    makes of each other one is relaxed and mapped onto the others. All bands are optimised side by side in one call of
+    the engine. A hop that fails leaves the others alone: what there is, is an output, and the table says which.
+    """
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:
+        """Define the inputs, the outline, the outputs and the exit codes."""
+        super().define(spec)
+        spec.input(
+            'hops',
+            valid_type=Dict,
+            help='The hops: `ion`, and where wanted `numbers` (a list, as `aiida-embarrier hops` lists them; all '
+            'without), `mechanism`, `max_length`, `extra_vacancies`, `sites`, `symprec`.',
+        )
+        spec.inputs.validator = validate_network_inputs
+
+        spec.outline(
+            cls.setup,
+            cls.host_steps(),
+            cls.make_endpoints,
+            cls.endpoint_steps(),
+            cls.interpolate,
+            if_(cls.has_bands)(cls.run_neb, cls.inspect_neb),
+            cls.finish,
+        )
+
+        spec.output_namespace(
+            'bands', valid_type=BandData, dynamic=True, required=False, help='The band of each hop; the last good one.'
+        )
+        spec.output_namespace(
+            'summaries', valid_type=Dict, dynamic=True, required=False, help='Barriers and convergence of each hop.'
+        )
+        spec.output(
+            'network',
+            valid_type=Dict,
+            required=False,
+            help='Table of the hops with their barriers, the barrier for transport in 1, 2 and 3 dimensions, cost.',
+        )
+        spec.exit_code(312, 'ERROR_NO_BARRIER', message='No hop gave a barrier: {message}')
+        spec.exit_code(
+            511,
+            'ERROR_SOME_HOPS',
+            message='{failed} of {n_hops} hops gave no converged barrier; what the others gave are outputs: {message}',
+        )
+
+    @classmethod
+    def get_builder_from_protocol(
+        cls,
+        code: AbstractCode,
+        *,
+        structure: StructureData,
+        hops: Mapping[str, Any] | Dict,
+        kinds: Dict | None = None,
+        engine: str = 'potential',
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> ProcessBuilder:
+        """Return a builder with everything filled in; every input can still be changed.
+
+        :param code: the code of the engine; for the potential engine that of `embarrier-worker`.
+        :param hops: `{'ion': 'Li'}` for all hops of an ion; further keys as the input `hops` has them.
+        :param protocol: `fast`, `balanced` (default) or `stringent`, those of the barrier work chain.
+        :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
+        :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
+        :raises ValueError: for unknown engines, protocols and keys.
+        """
+        given = {
+            'structure': structure,
+            'kinds': kinds,
+            'hops': hops if isinstance(hops, Dict) else Dict(dict(hops)),
+        }
+        return cls._fill(code, given, engine=engine, protocol=protocol, overrides=overrides, options=options)
+
+    # ---------------------------------------------------------------- steps
+
+    def setup(self) -> None:
+        """Say what is going to happen."""
+        super().setup()
+        self.ctx.failures = {}
+        self.ctx.paths = {}
+        self.ctx.guesses = {}
+        self.ctx.computed = {}
+        hops = self.inputs.hops.get_dict()
+        which = 'all hops' if hops.get('numbers') is None else f'hops {", ".join(map(str, hops["numbers"]))}'
+        self.report(f'barriers of {which} of {hops["ion"]} in {self.ctx.host.get_formula()}, engine {self.engine.name}')
+
+    def make_endpoints(self) -> ExitCode | None:
+        """Make the endpoints of all hops in one supercell of the host."""
+        outputs, node = create_network.run_get_node(
+            host=self.ctx.host,
+            hops=self.inputs.hops,
+            parameters=Dict(self._supercell_parameters()),
+            crystal=self.inputs.structure,
+            **self._kinds(),
+            metadata={'call_link_label': 'create_network'},
+        )
+        if not node.is_finished_ok:
+            return self.exit_codes.ERROR_INVALID_PATH.format(message=node.exit_message)
+        self.ctx.plan = outputs['plan']
+        self.ctx.failures = dict(self.ctx.plan['failed'])
+        for label, message in self.ctx.failures.items():
+            self.report(f'{label} is left out: {message}')
+        for label in self.ctx.plan['hops']:
+            if label not in self.ctx.failures:
+                self.ctx.paths[label] = outputs[f'{label}_path']
+                self.ctx.unrelaxed |= {end: outputs[end] for end in ends_of(label).values()}
+        if not self.inputs.relax_endpoints.value:
+            self.ctx.relaxed = self.ctx.unrelaxed
+        warnings = dict.fromkeys(text for path in self.ctx.paths.values() for text in path['warnings'])
+        for warning in warnings:
+            self.report(f'warning: {warning}')
+        atoms = {len(node.sites) for node in self.ctx.unrelaxed.values()}
+        self.report(f'endpoints of {len(self.ctx.paths)} hop(s) made: {", ".join(map(str, atoms))} atoms')
+        return None
+
+    def take_endpoints(self) -> None:
+        """Put states that several hops share into the order of sites that each needs."""
+        copies = self._states.get('copies', {})
+        wanted = {label: source for label, source in copies.items() if source in self.ctx.relaxed}
+        if wanted:
+            states = sorted(set(wanted.values()))
+            made, node = copy_endpoints.run_get_node(
+                plan=self.ctx.plan,
+                **{f'relaxed_{label}': self.ctx.relaxed[label] for label in states},
+                **{f'unrelaxed_{label}': self.ctx.unrelaxed[label] for label in [*states, *wanted]},
+                metadata={'call_link_label': 'copy_endpoints'},
+            )
+            if node.is_finished_ok:
+                self.ctx.relaxed |= made
+        for label in self.ctx.paths:
+            missing = [end for end in ends_of(label).values() if end not in self.ctx.relaxed]
+            if missing:
+                self._fail(label, f'its {missing[0].rpartition("_")[2]} state could not be relaxed')
+
+    def _fail(self, label: str, message: str) -> None:
+        self.ctx.failures[label] = message
+        self.report(f'{label}: {message}')
+
+    def interpolate(self) -> None:
+        """Make the starting bands."""
+        for label, path in self.ctx.paths.items():
+            if label in self.ctx.failures:
+                continue
+            ends = {side: self.ctx.relaxed[end] for side, end in ends_of(label).items()}
+            band, message = self._interpolate(**ends, path=path, label=f'interpolate_{label}')
+            if band is None:
+                self._fail(label, message)
+            else:
+                self.ctx.guesses[label] = band
+
+    def has_bands(self) -> bool:
+        """Return whether there is a band to optimise."""
+        return bool(self.ctx.guesses)
+
+    def run_neb(self) -> Any:
+        """Optimise all bands side by side."""
+        node = self._submit_neb(self.ctx.guesses)
+        images = self.inputs.n_images.value
+        self.report(f'optimising {len(self.ctx.guesses)} band(s) of {images} images in one go: {node.pk}')
+        return ToContext(neb=node)
+
+    def inspect_neb(self) -> None:
+        """Take the bands, also those that did not converge."""
+        node = self.ctx.neb
+        tasks = self._take_results('neb', node)
+        bands = node.outputs.bands if 'bands' in node.outputs else {}
+        for label, guess in self.ctx.guesses.items():
+            task = tasks.get(label, {})
+            if label not in bands:
+                self._fail(label, task.get('message') or why(node))
+                continue
+            status = Status(task.get('status', Status.CONVERGED if node.is_finished_ok else Status.FAILED))
+            summary = self._summarise(
+                bands[label],
+                f'summarise_{label}',
+                path=self.ctx.paths[label],
+                guess=guess,
+                label=Str(label),
+            )
+            if summary is not None:
+                self.ctx.computed[label] = summary
+            if status is not Status.CONVERGED:
+                self._fail(label, task.get('message') or why(node))
+
+    def finish(self) -> ExitCode | None:
+        """Attach what there is, and the table."""
+        bands = {label: self.ctx.neb.outputs.bands[label] for label in self.ctx.computed}
+        if bands:
+            self.out('bands', bands)
+            self.out('summaries', self.ctx.computed)
+        table, node = summarise_network.run_get_node(
+            crystal=self.inputs.structure,
+            hops=self.inputs.hops,
+            plan=self.ctx.plan,
+            failures=Dict(self.ctx.failures),
+            **self._kinds(),
+            **{f'band_{label}': band for label, band in bands.items()},
+            **{f'summary_{label}': summary for label, summary in self.ctx.computed.items()},
+            **{f'results_{name}': results for name, results in self.ctx.results.items()},
+            metadata={'call_link_label': 'summarise_network'},
+        )
+        if node.is_finished_ok:
+            self.out('network', table)
+            self.report(
+                f'{table["n_converged"]} of {len(table["hops"])} hops converged; symmetry saved '
+                f'{table["relaxations_saved"]} relaxations'
+            )
+        message = '; '.join(f'{label}: {text}' for label, text in self.ctx.failures.items())
+        if not bands:
+            return self.exit_codes.ERROR_NO_BARRIER.format(message=message)
+        if self.ctx.failures:
+            return self.exit_codes.ERROR_SOME_HOPS.format(
+                failed=len(self.ctx.failures), n_hops=len(self.ctx.plan['hops']), message=message
+            )
+        return None
