@@ -254,7 +254,7 @@ class JobResult(_Schema):
     :param load_s: of which importing and loading the potential.
     :param n_evaluations: force evaluations of this job; the counts in its results include those before a restart.
     :param error: message where the job could not be done, else None; there may be results up to where it failed.
-    :param error_kind: `input`, `weights`, `potential` or `unexpected` where `error` is set.
+    :param error_kind: `input`, `weights`, `potential`, `folder` or `unexpected` where `error` is set.
     """
 
     results: list[Annotated[RelaxResult | NebResult, Field(discriminator='kind')]] = Field(default_factory=list)
@@ -266,4 +266,4 @@ class JobResult(_Schema):
     load_s: float = 0.0
     n_evaluations: int = 0
     error: str | None = None
-    error_kind: Literal['input', 'weights', 'potential', 'unexpected'] | None = None
+    error_kind: Literal['input', 'weights', 'potential', 'folder', 'unexpected'] | None = None

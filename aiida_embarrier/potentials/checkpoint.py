@@ -45,6 +45,7 @@ def write_checkpoint(path: Path, states: Mapping[str, State], fingerprints: Mapp
 
     :param states: state of each task by its label.
     :param fingerprints: what each task computes, by its label.
+    :raises OSError: where it cannot be written; a checkpoint that was there before still is.
     """
     arrays: dict[str, np.ndarray] = {}
     header: dict[str, Any] = {'fingerprints': dict(fingerprints), 'tasks': {}}
@@ -56,11 +57,15 @@ def write_checkpoint(path: Path, states: Mapping[str, State], fingerprints: Mapp
             else:
                 values[name] = value
     partial = path.with_name(f'{path.name}.partial')
-    with partial.open('wb') as handle:
-        np.savez(handle, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    try:
+        with partial.open('wb') as handle:
+            np.savez(handle, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # on a full disk it takes the space that messages need
+        raise
 
 
 def read_checkpoint(path: Path, fingerprints: Mapping[str, str]) -> dict[str, State]:

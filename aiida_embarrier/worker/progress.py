@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,27 +19,22 @@ __all__ = ('ProgressLog',)
 
 
 class ProgressLog:
-    """Writes lines as things happen and flushes each, so that whoever follows the file sees them at once.
+    """Writes lines as things happen, so that whoever follows the file sees them at once.
 
-    :param path: file that is appended to.
+    No line is worth a job: one that cannot be written, for instance on a full disk, is left out.
+
+    :param path: file that is appended to; made anew where it was deleted.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    def __enter__(self) -> Self:
-        self._handle = self._path.open('a', encoding='utf8')
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
 
     def start(self, potential: str, device: str, processes: int, tasks: Sequence[OptimisationTask]) -> None:
         """Say what begins."""
         entries = {'potential': potential, 'device': device, 'processes': processes, 'n_tasks': len(tasks)}
         self._write('start', entries)
         where = f'{processes} process(es)' if device == 'cpu' else device
-        click.echo(f'{potential} on {where}: {", ".join(task.label for task in tasks)}')
+        self._tell(f'{potential} on {where}: {", ".join(task.label for task in tasks)}')
 
     def step(self, task: OptimisationTask) -> None:
         """Say how a task stands."""
@@ -56,14 +52,19 @@ class ProgressLog:
             for name, value in task.progress().items()
             if value is not None and not name.endswith('_threshold')
         )
-        click.echo(f'{task.label} step {task.evaluated_step}: {numbers}')
+        self._tell(f'{task.label} step {task.evaluated_step}: {numbers}')
 
     def end(self, tasks: Sequence[OptimisationTask]) -> None:
         """Say how the tasks ended."""
         for task in tasks:
             self._write('end', {'task': task.label, 'status': str(task.status), 'message': task.message})
-            click.echo(f'{task.label}: {task.message}')
+            self._tell(f'{task.label}: {task.message}')
 
     def _write(self, event: str, entries: dict[str, Any]) -> None:
-        self._handle.write(json.dumps({'event': event, 'time': round(time.time(), 3), **entries}) + '\n')
-        self._handle.flush()
+        line = json.dumps({'event': event, 'time': round(time.time(), 3), **entries}) + '\n'
+        with suppress(OSError), self._path.open('a', encoding='utf8') as handle:
+            handle.write(line)
+
+    def _tell(self, sentence: str) -> None:
+        with suppress(OSError):
+            click.echo(sentence)

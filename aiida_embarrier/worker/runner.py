@@ -12,14 +12,15 @@ import click
 from pydantic import ValidationError
 
 from aiida_embarrier import __version__
-from aiida_embarrier.bands.io import read_npz, write_npz
-from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, PROGRESS_FILE, RESULT_FILE, STOP_FILE, Job, JobResult, NebTask
-from aiida_embarrier.potentials.checkpoint import CheckpointError, fingerprint, read_checkpoint, write_checkpoint
+from aiida_embarrier.bands.io import read_npz
+from aiida_embarrier.jobs.schemas import PROGRESS_FILE, Job, JobResult, NebTask
+from aiida_embarrier.potentials.checkpoint import CheckpointError, fingerprint
 from aiida_embarrier.potentials.driver import run_tasks
 from aiida_embarrier.potentials.evaluator import PotentialError, WeightsError
 from aiida_embarrier.potentials.loading import open_evaluator, verify_potential
 from aiida_embarrier.potentials.neb import NudgedElasticBand
 from aiida_embarrier.potentials.relaxation import Relaxation
+from aiida_embarrier.worker.folder import FolderError, JobFolder
 from aiida_embarrier.worker.progress import ProgressLog
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ def run_job(path: Path, started: float | None = None) -> JobResult:
     :returns: what was also written to `results.json`; `error` is set where the job could not be done at all.
     :raises OSError: where the results cannot be written.
     """
-    run = _Run(path, time.monotonic() if started is None else started)
+    folder = JobFolder(path.absolute().parent)
+    with folder.locked():
+        folder.remove_result()
+        return _run(_Run(path, folder, time.monotonic() if started is None else started))
+
+
+def _run(run: _Run) -> JobResult:
     try:
         run.execute()
     except (InputError, CheckpointError) as error:
@@ -59,6 +66,8 @@ def run_job(path: Path, started: float | None = None) -> JobResult:
         run.fail('weights', str(error))
     except PotentialError as error:
         run.fail('potential', str(error))
+    except FolderError as error:
+        run.fail('folder', str(error))
     except Exception as error:
         traceback.print_exc()
         run.fail('unexpected', f'{type(error).__name__}: {error}')
@@ -66,9 +75,9 @@ def run_job(path: Path, started: float | None = None) -> JobResult:
 
 
 class _Run:
-    def __init__(self, path: Path, start: float) -> None:
+    def __init__(self, path: Path, folder: JobFolder, start: float) -> None:
         self._path = path
-        self._folder = path.absolute().parent
+        self._folder = folder
         self._start = start
         self._entries: dict[str, Any] = {}
         self._tasks: list[OptimisationTask] = []
@@ -85,16 +94,15 @@ class _Run:
                 'installed distribution that could be found: name `distribution` in the potential if there is one'
             )
         self._make_tasks(job, potential)
-        if job.restart is not None:
-            continued = {label: name for label, name in self._fingerprints.items() if label not in job.afresh}
-            states = read_checkpoint(self._folder / job.restart, continued)
-            for task in self._tasks:
-                if task.label in states:
-                    task.restore(states[task.label])
+        states = self._folder.read_checkpoint(self._fingerprints, job.restart, job.afresh)
+        for task in self._tasks:
+            if task.label in states:
+                task.restore(states[task.label])
         before = sum(task.n_evaluations for task in self._tasks)
         largest = max((len(atoms) for task in self._tasks for atoms in task.ask()), default=0)
         deadline = None if job.max_seconds is None else self._start + WALL_TIME_FRACTION * job.max_seconds
-        with _Signals() as signals, ProgressLog(self._folder / PROGRESS_FILE) as log:
+        log = ProgressLog(self._folder.path / PROGRESS_FILE)
+        with _Signals() as signals:
             if any(not task.finished for task in self._tasks):
                 loading = time.monotonic()
                 with open_evaluator(potential, job.device, job.processes, largest) as evaluator:
@@ -109,21 +117,29 @@ class _Run:
                             self._tasks,
                             evaluator,
                             reason_to_stop=lambda longest: (
-                                signals.received or self._asked_to_stop() or _out_of_time(deadline, longest)
+                                signals.received or self._folder.asked_to_stop() or _out_of_time(deadline, longest)
                             ),
                             on_step=log.step,
                             on_checkpoint=self._write_checkpoint,
                         )
                     except PotentialError:
-                        for task in self._tasks:
-                            task.interrupt('stopped by an error of the potential')
+                        self._interrupt('stopped by an error of the potential')
+                        self._write_checkpoint()
                         self._keep_results(before)
                         raise
+                    except FolderError:
+                        self._interrupt('stopped as the checkpoint could not be written')
+                        self._keep_results(before)
+                        raise
+            self._write_checkpoint()
             self._keep_results(before)
             log.end(self._tasks)
 
+    def _interrupt(self, reason: str) -> None:
+        for task in self._tasks:
+            task.interrupt(reason)
+
     def _keep_results(self, n_evaluations_before: int) -> None:
-        self._write_checkpoint()
         self._entries['results'] = [task.result() for task in self._tasks]
         self._entries['n_evaluations'] = sum(task.n_evaluations for task in self._tasks) - n_evaluations_before
 
@@ -149,31 +165,28 @@ class _Run:
         """Return the task, and what two tasks must share to share a checkpoint: limits and thresholds may differ."""
         if settings.kind == 'relax':
             return Relaxation(settings), settings.structure.model_dump(), settings.cell
-        band = read_npz(self._folder / settings.band_file)
+        band = read_npz(self._folder.path / settings.band_file)
         method = [settings.method, settings.spring_constant, settings.climb, band.elements]
         return NudgedElasticBand(settings, band, potential), method, band.lattice, band.positions
 
-    def _asked_to_stop(self) -> str | None:
-        return f'stopped by the file {STOP_FILE!r}' if (self._folder / STOP_FILE).exists() else None
-
     def _write_checkpoint(self) -> None:
         states = {task.label: task.state() for task in self._tasks}
-        write_checkpoint(self._folder / CHECKPOINT_FILE, states, self._fingerprints)
-        for task in self._tasks:
-            # a folder of many bands is not written anew each time one of them makes a step
-            if isinstance(task, NudgedElasticBand) and self._written.get(task.label) != (task.n_steps, task.status):
-                write_npz(self._folder / f'{task.label}_result.npz', task.band)
-                self._written[task.label] = task.n_steps, task.status
+        # a folder of many bands is not written anew each time one of them makes a step
+        moved = [
+            task
+            for task in self._tasks
+            if isinstance(task, NudgedElasticBand) and self._written.get(task.label) != (task.n_steps, task.status)
+        ]
+        bands = {f'{task.label}_result.npz': task.band for task in moved}
+        self._folder.write_checkpoint(states, self._fingerprints, bands)
+        self._written |= {task.label: (task.n_steps, task.status) for task in moved}
 
     def fail(self, kind: str, message: str) -> None:
         self._entries |= {'error': message, 'error_kind': kind}
 
     def write_result(self) -> JobResult:
         result = JobResult(wall_s=time.monotonic() - self._start, **self._entries)
-        path = self._folder / RESULT_FILE
-        partial = path.with_name(f'{path.name}.partial')
-        partial.write_text(result.model_dump_json(indent=1))
-        partial.replace(path)
+        self._folder.write_result(result)
         return result
 
 
