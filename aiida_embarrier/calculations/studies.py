@@ -1,0 +1,155 @@
+"""Calcfunctions that gather several barriers of one path in a table: over settings, and over potentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ('QUANTITIES', 'recommend', 'tabulate_potentials', 'tabulate_settings')
+
+#: Barriers that can be compared; their definitions are in :mod:`aiida_embarrier.bands.barriers`.
+QUANTITIES = ('forward', 'reverse', 'rate_limiting', 'span')
+#: The step of a barrier whose cost a study does not count: it depends on none of the usual settings.
+HOST = 'relax_host'
+
+
+@calcfunction
+def tabulate_settings(parameters: Dict, **summaries: Dict) -> Dict:
+    """Gather the barriers of a convergence study, and recommend the cheapest setting within the tolerance.
+
+    :param parameters: `variables`, `quantity`, `tolerance` in eV, `failures` (why, by run), and `shares`: for runs that
+        took the endpoints of another one, that run.
+    :param summaries: of the runs by their labels.
+    :return: `variables`: for each its `key`, `rows` from the coarsest to the finest setting, `recommended` (None where
+        nothing is shown to be converged) and `message`; `quantity`, `tolerance`; `n_force_evaluations` of all runs.
+    """
+    settings = parameters.get_dict()
+    found = {label: node.get_dict() for label, node in summaries.items()}
+    runs = {
+        label: {**_barrier(summary, found.get(settings['shares'].get(label))), 'message': settings['failures'].get(label)}
+        for label, summary in found.items()
+    }
+    variables = []
+    for variable in settings['variables']:
+        rows: list[dict[str, Any]] = [
+            {'value': value, 'run': label, **(runs.get(label) or _failed(settings['failures'].get(label)))}
+            for value, label in zip(variable['values'], variable['runs'], strict=True)
+        ]
+        finest = rows[-1].get(settings['quantity']) if rows[-1]['status'] == 'converged' else None
+        _compare(rows, settings['quantity'], finest)
+        recommended, message = recommend(rows, settings['tolerance'])
+        variables.append({'key': variable['key'], 'rows': rows, 'recommended': recommended, 'message': message})
+    return Dict(
+        {
+            'variables': variables,
+            'quantity': settings['quantity'],
+            'tolerance': settings['tolerance'],
+            'n_force_evaluations': sum(summary['n_force_evaluations'] for summary in found.values()),
+        }
+    )
+
+
+@calcfunction
+def tabulate_potentials(parameters: Dict, **summaries: Dict) -> Dict:
+    """Gather the barriers of one path by several potentials.
+
+    :param parameters: `entries`: label and name of each potential in their order; `quantity`, `single_point`,
+        `failures` (why, by label), and `reference` (`barrier` in eV and `label`) or None.
+    :param summaries: of the barriers by label.
+    :return: `rows`, one for each entry, with `difference` to the reference where there is one; and what was asked for.
+    """
+    settings = parameters.get_dict()
+    reference = settings['reference']
+    rows: list[dict[str, Any]] = []
+    for entry in settings['entries']:
+        node = summaries.get(entry['label'])
+        problem = settings['failures'].get(entry['label'])
+        row = _failed(problem) if node is None else {**_barrier(node.get_dict()), 'message': problem}
+        if settings['single_point'] and node is not None:
+            row.update(status='single point', message=None)
+        rows.append({'label': entry['label'], 'name': entry['name'], **row})
+    _compare(rows, settings['quantity'], None if reference is None else reference['barrier'])
+    return Dict(
+        {
+            'rows': rows,
+            'quantity': settings['quantity'],
+            'single_point': settings['single_point'],
+            'reference': reference,
+            'n_force_evaluations': sum(node['n_force_evaluations'] for node in summaries.values()),
+        }
+    )
+
+
+def _barrier(summary: Mapping[str, Any], shared: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a row of a table for the summary of a barrier.
+
+    :param shared: summary of the run whose endpoints this one took: they are part of its cost.
+    """
+    spent = {**({} if shared is None else shared['force_evaluations']), **summary['force_evaluations']}
+    walls = {**({} if shared is None else shared['worker_wall_s']), **summary['worker_wall_s']}
+    evaluations = sum(count for step, count in spent.items() if step != HOST)
+    found = summary['barriers']
+    return {
+        'status': 'converged' if summary['converged'] else 'not converged',
+        **{name: found[name] for name in QUANTITIES},
+        'reaction_energy': found['forward'] - found['reverse'],
+        'residual_force': summary['residual_force'],
+        'n_images': summary['n_images'],
+        'n_atoms': summary['n_atoms'],
+        'evaluations': evaluations,
+        'cost': evaluations * summary['n_atoms'],
+        'wall_s': sum(seconds for step, seconds in walls.items() if step != HOST),
+        'functional': summary['functional'],
+        'warnings': summary['warnings'],
+    }
+
+
+def _failed(message: str | None) -> dict[str, Any]:
+    return {'status': 'failed', 'message': message or 'it was not run'}
+
+
+def _compare(rows: Sequence[dict[str, Any]], quantity: str, reference: float | None) -> None:
+    """Write into each row how far its barrier lies from a reference, in eV."""
+    for row in rows:
+        value = row.get(quantity)
+        row['difference'] = None if value is None or reference is None else value - reference
+
+
+def recommend(rows: Sequence[Mapping[str, Any]], tolerance: float) -> tuple[Any, str]:
+    """Return the cheapest setting that is as good as the finest one, None where there is none, and why.
+
+    A setting counts as converged where its barrier and those of all finer settings lie within the tolerance of that of
+    the finest one: a coarse setting may agree with it by chance. What the finest setting alone says shows nothing.
+
+    :param rows: from the coarsest to the finest setting, with `value`, `status`, `difference` to the finest in eV, and
+        `cost`.
+    :param tolerance: in eV.
+    """
+    finest = rows[-1]
+    if finest['status'] != 'converged':
+        reason = finest['message'] or 'its band did not converge'
+        return None, f'the finest setting, {finest["value"]}, gave no barrier to compare with: {reason}'
+    usable = [row for row in rows if row['status'] == 'converged']
+    if len(usable) < 2:
+        return None, f'only the finest setting, {finest["value"]}, gave a barrier: there is nothing to compare it with'
+    within: list[Mapping[str, Any]] = []
+    for row in reversed(usable):
+        if abs(row['difference']) > tolerance:
+            break
+        within.append(row)
+    if len(within) == 1:
+        before = usable[-2]
+        return None, (
+            f'not converged: the two finest settings, {before["value"]} and {finest["value"]}, differ by '
+            f'{1000 * abs(before["difference"]):.1f} meV; go on to finer ones'
+        )
+    best = min(within, key=lambda row: row['cost'])
+    return best['value'], (
+        f'{best["value"]} is the cheapest setting within {1000 * tolerance:g} meV of the finest, {finest["value"]}: '
+        f'{1000 * abs(best["difference"]):.1f} meV at {best["cost"] / finest["cost"]:.2f} of its cost'
+    )
