@@ -31,6 +31,16 @@ IMAGES = (
     Column('', 'note'),
 )
 
+#: What symmetry did for the endpoints, by `endpoint_mapping` of the summary.
+ENDPOINTS = {
+    'verified': 'related by symmetry: one relaxation serves both, checked',
+    'relaxed_further': 'related by symmetry, but the mapped one had to be relaxed further',
+    'energy_differs': 'both relaxed, because a mapped one had another energy',
+    'failed': 'both relaxed, because a mapped one could not be computed',
+    'no_operation': 'both relaxed, no symmetry relates them',
+    'not_asked': 'both relaxed',
+}
+
 TABLE = (Column('barrier', 'name'), Column('eV', 'value', '.3f'), Column('definition', 'definition', width=70))
 
 
@@ -62,12 +72,19 @@ def describe(node: BandData | ProcessNode) -> dict[str, Any]:
 
 
 def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
-    """Return the PK of the barrier work chain that returned a band, and its summary; None where there is none."""
+    """Return the PK of the work chain that returned a band, and its summary; None where there is none.
+
+    A network of hops returns many bands, each with the summary of its name.
+    """
     from aiida.common.links import LinkType
 
     for link in node.base.links.get_incoming(link_type=LinkType.RETURN).all():
-        if 'summary' in link.node.outputs:
-            return link.node.pk, link.node.outputs.summary.get_dict()
+        outputs = link.node.outputs
+        _, _, label = link.link_label.partition('__')
+        if 'summary' in outputs:
+            return link.node.pk, outputs.summary.get_dict()
+        if 'summaries' in outputs and label in outputs.summaries:
+            return link.node.pk, outputs.summaries[label].get_dict()
     return None, None
 
 
@@ -87,6 +104,9 @@ def echo(description: dict[str, Any]) -> None:
         if description['residual_force'] is None
         else f'{description["residual_force"]:.3f} eV/Å',
     }
+    mapping = (description['summary'] or {}).get('endpoint_mapping')
+    if mapping is not None:
+        heading['endpoints'] = ENDPOINTS[mapping]
     if description['process'] is not None:
         heading['process'] = description['process']
     echo_pairs(heading)
