@@ -11,7 +11,7 @@ DEV_READY := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint docs clean
+.PHONY: help demo test test-fast test-services lint docs clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: lint ## run linters, types, import rules, all tests, and build the docs wi
 
 test-fast: lint ## run linters, types, import rules and the quick tests
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-services: $(DEV_READY) ## run the tests that start daemons and kill them
+	$(BIN)/python -m pytest -m services
 
 lint: $(DEV_READY) ## run linters, types and import rules only
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """ASE calculators whose stationary points are known, and calculators that misbehave, for the tests."""
 
 import builtins
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -136,6 +137,21 @@ class FreshEMT(EMT):
 
     def calculate(self, atoms=None, properties=None, system_changes=all_changes):  # noqa: ARG002
         super().calculate(atoms, properties, all_changes)
+
+
+class LoggedEMT(FreshEMT):
+    """Takes its time, and notes every geometry it is asked for in a file, each by a word of its own."""
+
+    def __init__(self, log, seconds=0.0):
+        super().__init__()
+        self.log, self.seconds = log, seconds
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        time.sleep(self.seconds)
+        super().calculate(atoms, properties, system_changes)
+        word = hashlib.sha256(atoms.positions.tobytes() + atoms.cell.array.tobytes()).hexdigest()[:16]
+        with Path(self.log).open('a') as handle:
+            handle.write(f'{word}\n')
 
 
 class Faulty(EMT):

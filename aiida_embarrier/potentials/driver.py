@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.potentials.pool import PoolEvaluator
@@ -36,23 +38,25 @@ def run_tasks(
     evaluated together.
 
     :param reason_to_stop: called before each step with the duration of the longest step so far in s; where it returns
-        a text, unfinished tasks are interrupted.
+        a text, unfinished tasks are interrupted once what they have under way is evaluated.
     :param on_step: called for each task after each of its steps.
     :param on_checkpoint: called after a step where :data:`CHECKPOINT_INTERVAL` times its own duration have passed since
         it was last called, so after every step where writing is much cheaper than evaluating; and at the end.
     :raises PotentialError: where the evaluator gave up; the tasks are as they were before the step.
     """
-    steps = _as_completed(tasks, evaluator) if isinstance(evaluator, PoolEvaluator) else _in_rounds(tasks, evaluator)
+    brake = _Brake()
+    if isinstance(evaluator, PoolEvaluator):
+        steps = _as_completed(tasks, evaluator, brake)
+    else:
+        steps = _in_rounds(tasks, evaluator, brake)
     longest, cost, written = 0.0, 0.0, time.monotonic()
-    try:
-        reason = reason_to_stop(longest)
-        while reason is None:
-            found = next(steps, None)
-            if found is None:
-                break
-            task, outcomes, duration = found
+    reason = reason_to_stop(longest)
+    with closing(steps):
+        for task, outcomes, duration in steps if reason is None else ():
             task.tell(outcomes)
             on_step(task)
+            if brake.pulled:  # the last ones, whose evaluations were under way
+                continue
             longest = max(longest, duration)
             now = time.monotonic()
             if now - written > CHECKPOINT_INTERVAL * cost:
@@ -60,8 +64,7 @@ def run_tasks(
                 written = time.monotonic()
                 cost = written - now
             reason = reason_to_stop(longest)
-    finally:
-        steps.close()
+            brake.pulled = reason is not None
     for task in tasks:
         if not task.finished:
             task.interrupt(reason or 'stopped')
@@ -69,13 +72,20 @@ def run_tasks(
     on_checkpoint()
 
 
+@dataclass
+class _Brake:
+    """Once it is pulled no further evaluation begins; those that were begun are still taken."""
+
+    pulled: bool = False
+
+
 #: A task, the outcomes of all that it asked for, and how long that took in s.
 _Step = tuple['OptimisationTask', list['Outcome'], float]
 
 
-def _in_rounds(tasks: Sequence[OptimisationTask], evaluator: Evaluator) -> Generator[_Step]:
+def _in_rounds(tasks: Sequence[OptimisationTask], evaluator: Evaluator, brake: _Brake) -> Generator[_Step]:
     """Evaluate the structures of all unfinished tasks together, again and again."""
-    while unfinished := [task for task in tasks if not task.finished]:
+    while not brake.pulled and (unfinished := [task for task in tasks if not task.finished]):
         start = time.monotonic()
         asked = [task.ask() for task in unfinished]
         told: list[list[Outcome]] = [[] for _ in unfinished]
@@ -91,20 +101,25 @@ def _in_rounds(tasks: Sequence[OptimisationTask], evaluator: Evaluator) -> Gener
             yield task, results, duration
 
 
-def _as_completed(tasks: Sequence[OptimisationTask], evaluator: PoolEvaluator) -> Generator[_Step]:
+def _as_completed(tasks: Sequence[OptimisationTask], evaluator: PoolEvaluator, brake: _Brake) -> Generator[_Step]:
     """Keep every process at work: evaluate for each task on its own, and yield it once all it asked for is there."""
     running: dict[OptimisationTask, tuple[list[Future[Outcome]], float]] = {}
 
     def submit(task: OptimisationTask) -> None:
-        if not task.finished:
+        if not task.finished and not brake.pulled:
             running[task] = evaluator.submit(task.ask(), task.stress), time.monotonic()
 
     for task in sorted(tasks, key=lambda task: -max((len(atoms) for atoms in task.ask()), default=0)):
         submit(task)
     try:
         while running:
+            if brake.pulled:
+                # they are begun in the order of being handed out: where the first of a task waits, all of it do
+                for task in [task for task, (futures, _) in running.items() if futures[0].cancel()]:
+                    for future in running.pop(task)[0]:
+                        future.cancel()
             complete = [task for task, (futures, _) in running.items() if all(future.done() for future in futures)]
-            if not complete:
+            if running and not complete:
                 unfinished = {future for futures, _ in running.values() for future in futures if not future.done()}
                 wait(unfinished, return_when=FIRST_COMPLETED)
             for task in complete:

@@ -1,0 +1,344 @@
+"""What becomes of a band when a process, the daemon or the machine is killed: nothing that was saved is repeated.
+
+Every evaluation is written into a file by the calculator. The evaluations of a run with a fault are compared with those
+of one without: what there is beyond them was in vain, and may only be what came after the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shell import make_shell
+
+pytestmark = [pytest.mark.slow, pytest.mark.services]
+
+SECONDS = 0.04  # of an evaluation
+LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '5', '--code', 'embarrier-worker@here')
+SETTINGS = {
+    'relax_endpoints': 'false',
+    'engine.potential.name': 'ase',
+    'engine.potential.model': 'logged',
+    'engine.potential.calculator': 'analytic_surfaces:LoggedEMT',
+    'engine.settings.processes': 1,
+    'engine.neb.force_threshold': 0.005,
+}
+WORKER = ('_aiidasubmit.sh', 'embarrier-worker', 'spawn_main')
+
+
+class Bench:
+    """A profile with a daemon, and runs whose evaluations are counted.
+
+    :param shell: of the profile.
+    """
+
+    def __init__(self, shell) -> None:
+        self.shell = shell
+        self.expected: collections.Counter[str] = collections.Counter()
+
+    def arguments(self, name: str) -> list[object]:
+        """Return the arguments of a launch whose evaluations are written to a file of this name."""
+        settings = {
+            **SETTINGS,
+            'engine.potential.arguments.log': self.log(name),
+            'engine.potential.arguments.seconds': SECONDS,
+        }
+        given = [word for key, value in settings.items() for word in ('--set', f'{key}={value}')]
+        return ['aiida-embarrier', 'launch', 'barrier', *LINE, *given]
+
+    def submit(self, name: str, *options: object) -> int:
+        """Submit a run and return the PK."""
+        done = self.shell(*self.arguments(name), *options, '--submit', '--format', 'json')
+        return json.loads(done.stdout)['pk']
+
+    def log(self, name: str) -> Path:
+        """Return the file with the evaluations of a run."""
+        return self.shell.folder / f'{name}.log'
+
+    def evaluated(self, name: str) -> collections.Counter[str]:
+        """Return the evaluations of a run."""
+        return collections.Counter(self.log(name).read_text().splitlines() if self.log(name).exists() else [])
+
+    def wait_for_band(self, name: str, evaluations: int = 25) -> Path:
+        """Wait until a run has made so many evaluations and written a checkpoint; return the folder of its job."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            if self.evaluated(name).total() < evaluations:
+                continue
+            for folder in self.running_folders():
+                if (folder / 'checkpoint.npz').exists():
+                    return folder
+        raise AssertionError(f'{name} has no checkpoint after {self.evaluated(name).total()} evaluations')
+
+    def running_folders(self) -> list[Path]:
+        """Return the folders in which workers are at work."""
+        return [Path(process.cwd()) for process in self.shell.processes('embarrier-worker')]
+
+    def in_vain(self, name: str) -> int:
+        """Return how many evaluations a run made beyond those of a run without faults; no evaluation is missing."""
+        assert set(self.evaluated(name)) == set(self.expected)
+        assert not self.expected - self.evaluated(name)
+        return (self.evaluated(name) - self.expected).total()
+
+    def jobs(self, pk: int) -> list[list[object]]:
+        """Return exit status, and UUID of the job it was taken from, of the jobs below a process."""
+        found = self.shell.query(
+            f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
+            'jobs.sort(key=lambda node: node.pk)\n'
+            'print(json.dumps([[job.exit_status, job.base.caching.get_cache_source()] for job in jobs]))'
+        )
+        assert isinstance(found, list)
+        return found
+
+
+@pytest.fixture(scope='module')
+def bench(tmp_path_factory):
+    shell = make_shell(tmp_path_factory.mktemp('faults'))
+    shell('verdi', 'daemon', 'start', '1')
+    made = Bench(shell)
+    yield made
+    shell.kill(*WORKER, 'start-circus', 'daemon worker', 'daemon broker', 'circus import stats')
+
+
+@pytest.fixture
+def reference(bench):
+    """Return the bench once it knows what a run without faults evaluates."""
+    if not bench.expected:
+        bench.shell(*bench.arguments('reference'))
+        bench.expected = bench.evaluated('reference')
+    assert bench.expected.total() > 60
+    return bench
+
+
+def saved(path: Path) -> int:
+    """Return how many evaluations a checkpoint stands for."""
+    with np.load(path) as archive:
+        return sum(task['n_evaluations'] for task in json.loads(str(archive['header']))['tasks'].values())
+
+
+def test_daemon_is_killed_and_started_again(reference):
+    pk = reference.submit('daemon')
+    reference.wait_for_band('daemon')
+    reference.shell.kill_daemon()
+    assert reference.shell.processes('embarrier-worker')
+    time.sleep(1)
+    reference.shell('verdi', 'daemon', 'start', '1')
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('daemon') == 0
+    assert reference.jobs(pk) == [[0, None]]
+
+
+def test_machine_is_started_again(reference):
+    pk = reference.submit('machine')
+    folder = reference.wait_for_band('machine')
+    reference.shell.kill_daemon()
+    reference.shell.kill(*WORKER)
+    lost = reference.evaluated('machine').total() - saved(folder / 'checkpoint.npz')
+    reference.shell('verdi', 'daemon', 'start', '1')
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('machine') == lost
+    assert [status for status, _ in reference.jobs(pk)] == [401, 0]
+
+
+def test_worker_is_killed(reference):
+    pk = reference.submit('worker')
+    folder = reference.wait_for_band('worker')
+    reference.shell.kill(*WORKER)
+    lost = reference.evaluated('worker').total() - saved(folder / 'checkpoint.npz')
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('worker') == lost
+    assert [status for status, _ in reference.jobs(pk)] == [401, 0]
+
+
+def test_scheduler_ends_the_job_with_sigterm(reference):
+    pk = reference.submit('sigterm')
+    reference.wait_for_band('sigterm')
+    for process in reference.shell.processes('embarrier-worker'):
+        process.send_signal(signal.SIGTERM)
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('sigterm') == 0
+    assert [status for status, _ in reference.jobs(pk)] == [401, 0]
+
+
+def test_wall_time(reference):
+    # a quarter of the whole run, and time to start
+    seconds = 6 + round(reference.expected.total() * SECONDS / 4)
+    pk = reference.submit('wall', '--wall-time', seconds)
+    assert reference.shell.wait_for_end(pk, 240)[:2] == ('finished', 0)
+    assert reference.in_vain('wall') == 0
+    statuses = [status for status, _ in reference.jobs(pk)]
+    assert statuses[0] == 401
+    assert statuses[-1] == 0
+
+
+def test_folder_is_deleted_while_the_worker_runs(reference):
+    pk = reference.submit('deleted')
+    shutil.rmtree(reference.wait_for_band('deleted'))
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('deleted') == 0
+    assert reference.jobs(pk) == [[0, None]]
+
+
+def test_folder_is_deleted_before_retrieval(reference):
+    """What lay only there is lost; what was in the database is not: the chain goes on from there by itself."""
+    pk = reference.submit('lost')
+    reference.wait_for_band('lost')
+    for process in reference.shell.processes('embarrier-worker'):
+        process.send_signal(signal.SIGTERM)
+    reference.wait_for_band('lost', reference.evaluated('lost').total() + 10)  # the second job, from a checkpoint
+    first = reference.evaluated('lost').total()
+    with_daemon_stopped(reference, lambda: kill_and_delete(reference))
+    lost = reference.evaluated('lost').total()
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('lost') <= lost - (first - 10)
+    assert [status for status, _ in reference.jobs(pk)] == [401, 301, 0]
+
+
+def with_daemon_stopped(bench, action) -> None:
+    """Do something while the daemon does not look."""
+    bench.shell.kill_daemon()
+    action()
+    bench.shell('verdi', 'daemon', 'start', '1')
+
+
+def kill_and_delete(bench) -> None:
+    folders = bench.running_folders()
+    bench.shell.kill(*WORKER)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def test_full_disk_and_resume(reference, tmp_path):
+    """The limit on the size of files stands in for a disk that is full until somebody makes space."""
+    limit = tmp_path / 'limit'
+    limit.write_text('unlimited')
+    options = tmp_path / 'options.yaml'
+    options.write_text(f'prepend_text: ulimit -f $(cat {limit})')
+    pk = reference.submit('full', '--options', options, '--wall-time', 600)
+    folder = reference.wait_for_band('full')
+    limit.write_text('1')  # so many blocks of 1024 bytes: from the next job on
+    for process in reference.shell.processes('embarrier-worker'):
+        process.send_signal(signal.SIGTERM)
+    state, _, message = reference.shell.wait_for_end(pk)
+    assert state == 'finished'
+    assert 'the checkpoint cannot be written' in message
+    assert [status for status, _ in reference.jobs(pk)] == [401, 303, 303]
+    lost = reference.evaluated('full').total() - saved(folder / 'checkpoint.npz')
+
+    limit.write_text('unlimited')
+    done = reference.shell('aiida-embarrier', 'resume', pk, '--format', 'json')
+    assert json.loads(done.stdout)['exit_status'] == 0
+    assert reference.in_vain('full') == lost
+
+
+def test_killed_process_is_resumed(reference):
+    pk = reference.submit('killed')
+    folder = reference.wait_for_band('killed')
+    refused = reference.shell('aiida-embarrier', 'resume', pk, code=1)
+    assert 'has not ended' in refused.stderr
+    reference.shell('verdi', 'process', 'kill', pk)
+    assert reference.shell.wait_for_end(pk)[0] == 'killed'
+    done = reference.shell('aiida-embarrier', 'resume', pk, '--submit', '--format', 'json')
+    assert re.search(r'the checkpoint of job \d+ was fetched from here', done.stderr)
+    assert (folder / 'checkpoint.npz').exists()
+    again = json.loads(done.stdout)['pk']
+    assert reference.shell.wait_for_end(again)[:2] == ('finished', 0)
+    assert reference.in_vain('killed') == 0
+    refused = reference.shell('aiida-embarrier', 'resume', pk, code=1)
+    assert f'process {again} went on with {pk} and is done' in refused.stderr
+    assert 'is done: aiida-embarrier show' in reference.shell('aiida-embarrier', 'resume', again, code=1).stderr
+
+
+def test_finished_jobs_are_taken_from_the_database(reference):
+    """With relaxed endpoints: their job is done when the process is killed, and is not done again."""
+    options = ('--set', 'relax_endpoints=true', '--label', 'named')
+    pk = reference.submit('relaxed', *options)
+    reference.wait_for_band('relaxed', 40)
+    reference.shell('verdi', 'process', 'kill', pk)
+    reference.shell.wait_for_end(pk)
+    done = reference.shell('aiida-embarrier', 'resume', pk, '--format', 'json')
+    again = json.loads(done.stdout)['pk']
+    jobs = reference.jobs(again)
+    assert [status for status, _ in jobs] == [0, 0]
+    assert jobs[0][1] is not None  # the relaxation
+    assert jobs[1][1] is None
+    assert reference.shell.query(f'print(json.dumps(orm.load_node({again}).label))') == 'named'
+    whole = reference.evaluated('relaxed')
+    reference.shell(*reference.arguments('relaxed-reference'), '--set', 'relax_endpoints=true')
+    assert whole == reference.evaluated('relaxed-reference')
+
+
+def test_terminal_is_killed(reference):
+    process = reference.shell.start(*reference.arguments('terminal'))
+    reference.wait_for_band('terminal')
+    output = process.stdout
+    assert output is not None
+    pk = int(re.search(r'\[(\d+)\] migration barrier', output.readline())[1])
+    refused = reference.shell('aiida-embarrier', 'resume', pk, code=1)
+    assert f'(process {process.pid} there)' in refused.stderr
+    process.kill()
+    process.wait()
+    done = reference.shell('aiida-embarrier', 'resume', pk, '--format', 'json')
+    assert f'the terminal in which process {pk} ran is gone' in done.stderr
+    assert 'waiting for it to write its checkpoint' in done.stderr
+    assert json.loads(done.stdout)['exit_status'] == 0
+    assert reference.in_vain('terminal') == 0
+    assert unfinished(reference) == []
+
+
+def test_interrupted_terminal_is_resumed(reference):
+    process = reference.shell.start(*reference.arguments('interrupted'))
+    reference.wait_for_band('interrupted')
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    pk = int(re.search(r'go on from there: aiida-embarrier resume (\d+)', output)[1])
+    assert unfinished(reference) == []
+    assert not reference.shell.processes('embarrier-worker')
+    reference.shell('aiida-embarrier', 'resume', pk)
+    assert reference.in_vain('interrupted') == 0
+
+
+def test_paused_process_goes_on(reference):
+    pk = reference.submit('paused')
+    reference.wait_for_band('paused')
+    reference.shell('verdi', 'process', 'pause', pk)
+    shown = reference.shell('aiida-embarrier', 'watch', pk, '--once').stdout
+    assert f'process {pk} (MigrationBarrierWorkChain) is paused' in shown
+    assert 'left' in shown
+    done = reference.shell('aiida-embarrier', 'resume', pk)
+    assert 'what was paused goes on now' in done.stderr
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('paused') == 0
+
+
+def test_daemon_that_does_not_run(reference):
+    pk = reference.submit('stopped')
+    reference.wait_for_band('stopped')
+    reference.shell('verdi', 'daemon', 'stop')
+    assert 'after `verdi daemon start`' in reference.shell('aiida-embarrier', 'resume', pk, code=1).stderr
+    reference.shell('verdi', 'daemon', 'start', '1')
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('stopped') == 0
+
+
+def unfinished(bench) -> list[int]:
+    """Return the PKs of processes that have not ended."""
+    found = bench.shell.query(
+        'filters = {"attributes.process_state": {"!in": ["finished", "killed", "excepted"]}}\n'
+        'print(json.dumps(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True)))'
+    )
+    assert isinstance(found, list)
+    return found
+
+
+def test_nothing_is_left(reference):
+    assert unfinished(reference) == []
+    assert not reference.shell.processes(*WORKER)
