@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import BboxBase
 
-__all__ = ('energy_path',)
+__all__ = ('draw_energies', 'energy_path')
 
 _WARNING_COLOUR = COLOURS[1]
 _POINTS_OF_CURVE = 400
@@ -29,6 +29,11 @@ _POINTS_OF_CURVE = 400
 _LOWEST_ARROW = 0.001
 #: A spline that rises above the highest image by more than this, in eV, asks for more images there.
 _CLEARLY_ABOVE = 0.005
+#: Each time that the colours begin again the points get another shape.
+_MARKERS = 'os^Dv'
+#: Lines of a legend that the figure has room for, and the height of a further one in inches.
+_LEGEND_LINES = 2
+_LEGEND_LINE = 0.2
 #: Characters of the caption that fit into one inch.
 _CHARACTERS_PER_INCH = 18
 #: Parts of a barrier below its top at which its label may stand, the best first.
@@ -80,11 +85,12 @@ def energy_path(
         _Curve(band, barriers(band.energies, band.info.equivalent_endpoints), EnergyProfile.from_band(band), label)
         for band, label in zip(bands, labels or _labels(bands), strict=True)
     ]
-    figure = new_figure(width, 0.72 * width if len(curves) > 1 else 0.8 * width)
+    further = _LEGEND_LINE * max(len(curves) - _LEGEND_LINES, 0)
+    figure = new_figure(width, 0.72 * width + further if len(curves) > 1 else 0.8 * width)
     axes = figure.add_subplot()
     axes.axhline(0, color='0.85', linewidth=0.8, zorder=0)
-    for curve, colour in zip(curves, colours(), strict=False):
-        _draw_curve(axes, curve, colour)
+    for number, (curve, colour) in enumerate(zip(curves, colours(), strict=False)):
+        _draw_curve(axes, curve, colour, _MARKERS[number // len(COLOURS) % len(_MARKERS)])
     axes.set(xlabel='reaction coordinate (Å)', ylabel='energy relative to the first image (eV)')
     axes.spines[['top', 'right']].set_visible(False)
     axes.margins(y=0.08)
@@ -120,28 +126,58 @@ def _hosts(bands: Sequence[Band]) -> list[str]:
     return [band.info.host or band.formula for band in bands]
 
 
-def _draw_curve(axes: Axes, curve: _Curve, colour: str) -> None:
-    coordinates = curve.profile.coordinates
+def draw_energies(
+    axes: Axes,
+    profile: EnergyProfile,
+    *,
+    zero: float | None = None,
+    start: float = 0.0,
+    colour: str = COLOURS[0],
+    label: str | None = None,
+    hollow: bool = False,
+    marker: str = 'o',
+) -> None:
+    """Draw the images of one path as points and its spline as a line.
+
+    :param zero: energy in eV that is drawn as zero; None for that of the first image.
+    :param start: coordinate in Å at which the path begins.
+    :param label: its name in a legend.
+    :param hollow: hollow points and a dashed line, for a band that did not converge.
+    :param marker: shape of the points.
+    """
+    coordinates = profile.coordinates
+    zero = float(profile.energies[0]) if zero is None else zero
     grid = np.linspace(coordinates[0], coordinates[-1], _POINTS_OF_CURVE)
-    found = curve.barriers
-    state = ', not converged' if curve.unconverged else ''
     axes.plot(
-        grid,
-        curve.profile.energy(grid) - curve.band.energies[0],
+        start + grid,
+        profile.energy(grid) - zero,
         color=colour,
         linewidth=1.6,
-        linestyle='--' if curve.unconverged else '-',
+        linestyle='--' if hollow else '-',
         zorder=2,
     )
     axes.plot(
-        coordinates,
-        curve.relative,
-        'o',
+        start + coordinates,
+        profile.energies - zero,
+        marker,
         color=colour,
-        markerfacecolor='white' if curve.unconverged else colour,
+        markerfacecolor='white' if hollow else colour,
         markersize=6,
         zorder=3,
+        label=label,
+    )
+
+
+def _draw_curve(axes: Axes, curve: _Curve, colour: str, marker: str) -> None:
+    found = curve.barriers
+    state = ', not converged' if curve.unconverged else ''
+    draw_energies(
+        axes,
+        curve.profile,
+        colour=colour,
         label=f'{curve.label}: forward {found.forward:.3f} eV, reverse {found.reverse:.3f} eV{state}',
+        hollow=curve.unconverged,
+        marker=marker,
     )
 
 

@@ -282,6 +282,14 @@ class MigrationWorkChain(WorkChain):
             if Status(task.get('status', fallback)) is Status.CONVERGED:
                 self.ctx.relaxed[label] = node.outputs.structures[label]
 
+    def _why_not_relaxed(self, label: str) -> str:
+        """Return why there is no relaxed structure of a state."""
+        state = self._states.get('copies', {}).get(label, label)
+        name = 'relax_refused_endpoints' if state in self.ctx.refused else 'relax_endpoints'
+        state = state if state in self.ctx.refused else self._states.get('mapped', {}).get(state, {}).get('from', state)
+        tasks = self.ctx.results[name]['tasks'] if name in self.ctx.results else {}
+        return tasks.get(state, {}).get('message') or why(self.ctx[name])
+
     def has_mapped_endpoints(self) -> bool:
         """Return whether endpoints follow from those that were relaxed."""
         return any(entry['from'] in self.ctx.relaxed for entry in self._states.get('mapped', {}).values())

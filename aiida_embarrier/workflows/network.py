@@ -174,7 +174,8 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
         for label in self.ctx.paths:
             missing = [end for end in ends_of(label).values() if end not in self.ctx.relaxed]
             if missing:
-                self._fail(label, f'its {missing[0].rpartition("_")[2]} state could not be relaxed')
+                side, reason = missing[0].rpartition('_')[2], self._why_not_relaxed(missing[0])
+                self._fail(label, f'its {side} state could not be relaxed: {reason}')
 
     def _fail(self, label: str, message: str) -> None:
         self.ctx.failures[label] = message
@@ -249,7 +250,10 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
                 f'{table["n_converged"]} of {len(table["hops"])} hops converged; symmetry saved '
                 f'{table["relaxations_saved"]} relaxations'
             )
-        message = '; '.join(f'{label}: {text}' for label, text in self.ctx.failures.items())
+        alike: dict[str, list[str]] = {}
+        for label, text in self.ctx.failures.items():
+            alike.setdefault(text, []).append(label)
+        message = '; '.join(f'{", ".join(labels)}: {text}' for text, labels in alike.items())
         if not bands:
             return self.exit_codes.ERROR_NO_BARRIER.format(message=message)
         if self.ctx.failures:

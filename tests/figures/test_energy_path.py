@@ -198,3 +198,18 @@ def test_different_systems_are_told_apart(lifepo4):
 def test_what_cannot_be_drawn_is_refused(lifepo4, bands, labels, message):
     with pytest.raises(ValueError, match=message):
         energy_path(bands(lifepo4), labels=labels)
+
+
+def test_many_bands_are_told_apart_and_have_room(lifepo4):
+    """When the colours begin again the points change their shape, and the legend does not squeeze the axes."""
+    few, many = (
+        energy_path([lifepo4.replace(energies=lifepo4.energies * (1 + 0.1 * k)) for k in range(count)])
+        for count in (2, 14)
+    )
+    drawn = [line for line in many.axes[0].lines if line.get_marker() in 'os^Dv']
+    assert len({(line.get_marker(), line.get_color()) for line in drawn}) == len(drawn) == 14
+    heights = []
+    for figure in (few, many):
+        figure.draw_without_rendering()
+        heights.append(figure.axes[0].get_window_extent().height / figure.dpi)
+    assert heights[1] > 0.9 * heights[0]

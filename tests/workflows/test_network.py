@@ -162,7 +162,7 @@ def test_relaxation_that_fails(code):
     builder.engine_inputs.relax['max_iterations'] = Int(1)
     _, node = run_get_node(builder)
     assert node.exit_status == 312
-    assert 'hop_0: its initial state could not be relaxed' in node.exit_message
+    assert 'hop_0: its initial state could not be relaxed: not converged after' in node.exit_message
     assert node.outputs.network['hops'][0]['status'] == 'failed'
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.output import Column, as_text, echo_pairs, echo_table
+from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from aiida.orm import ProcessNode
     from matplotlib.figure import Figure
 
@@ -26,7 +28,7 @@ HOPS = (
     Column('reverse (eV)', 'barrier_reverse', '.3f'),
     Column('force (eV/Å)', 'residual_force', '.3f'),
     Column('status', lambda row: row['status'].replace('_', ' ')),
-    Column('saved', 'relaxations_saved', 'd'),
+    Column('relaxations saved', 'relaxations_saved', 'd'),
 )
 
 TRANSPORT = (
@@ -75,15 +77,23 @@ def echo(description: dict[str, Any]) -> None:
     if levels:
         click.echo('\nlowest barrier for transport, the highest saddle on the way above the lowest state on it:\n')
         echo_table([levels[key] for key in sorted(levels)], TRANSPORT)
-    elif levels is not None:
+    elif levels is not None and description['n_converged']:
         click.echo('\nThe hops that converged lead nowhere: they connect no site with its periodic images.')
-    for row in description['hops']:
-        if row['message']:
-            click.echo(f'\nhop {row["hop"]}: {row["message"]}')
-    texts = dict.fromkeys(warning for row in description['hops'] for warning in row.get('warnings', []))
-    for text in texts:
-        of = ', '.join(as_text(row['hop']) for row in description['hops'] if text in row.get('warnings', []))
-        click.echo(f'\nwarning (hop {of}): {text}')
+    for text, numbers in _by_text(description['hops'], lambda row: [row['message']] if row['message'] else []):
+        click.echo(f'\nhop {numbers}: {text}')
+    for text, numbers in _by_text(description['hops'], lambda row: row.get('warnings', [])):
+        click.echo(f'\nwarning (hop {numbers}): {text}')
+
+
+def _by_text(
+    rows: Sequence[Mapping[str, Any]], texts_of: Callable[[Mapping[str, Any]], list[str]]
+) -> list[tuple[str, str]]:
+    """Return each text once, with the numbers of the hops that it concerns."""
+    numbers: dict[str, list[str]] = {}
+    for row in rows:
+        for text in texts_of(row):
+            numbers.setdefault(text, []).append(str(row['hop']))
+    return [(text, ', '.join(concerned)) for text, concerned in numbers.items()]
 
 
 def draw(node: ProcessNode) -> Figure:
@@ -92,10 +102,13 @@ def draw(node: ProcessNode) -> Figure:
     :raises click.ClickException: for a process without bands.
     """
     from aiida_embarrier.figures.energy_path import energy_path
+    from aiida_embarrier.figures.style import chemical
 
-    rows = [row for row in describe(node)['hops'] if row['band'] is not None]
+    description = describe(node)
+    rows = [row for row in description['hops'] if row['band'] is not None]
     if not rows:
         raise click.ClickException(f'process {node.pk} has no band to draw: `aiida-embarrier show {node.pk}` says why')
     bands = [node.outputs.bands[row['label']].band for row in rows]
     labels = [f'hop {row["hop"]}, {row["length"]:.2f} Å along {row["direction"]}' for row in rows]
-    return energy_path(bands, labels=labels)
+    title = f'{description["ion"]} {description["mechanism"]} hops in {chemical(description["formula"])}'
+    return energy_path(bands, labels=labels, title=title)
