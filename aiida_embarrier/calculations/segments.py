@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 
-from aiida_embarrier.calculations.paths import refuse_politely
+from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.calculations.results import cost_of
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure

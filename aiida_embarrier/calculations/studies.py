@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from aiida_embarrier.calculations.results import cost_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ('QUANTITIES', 'recommend', 'tabulate_potentials', 'tabulate_settings')
+__all__ = ('QUANTITIES', 'recommend', 'setting_text', 'tabulate_potentials', 'tabulate_settings')
 
 #: Barriers that can be compared; their definitions are in :mod:`aiida_embarrier.bands.barriers`.
 QUANTITIES = ('forward', 'reverse', 'rate_limiting', 'span')
@@ -31,13 +33,21 @@ def tabulate_settings(parameters: Dict, **summaries: Dict) -> Dict:
     settings = parameters.get_dict()
     found = {label: node.get_dict() for label, node in summaries.items()}
     runs = {
-        label: {**_barrier(summary, found.get(settings['shares'].get(label))), 'message': settings['failures'].get(label)}
+        label: {
+            **_barrier(summary, found.get(settings['shares'].get(label))),
+            'message': settings['failures'].get(label),
+        }
         for label, summary in found.items()
     }
     variables = []
     for variable in settings['variables']:
         rows: list[dict[str, Any]] = [
-            {'value': value, 'run': label, **(runs.get(label) or _failed(settings['failures'].get(label)))}
+            {
+                'value': value,
+                'text': setting_text(value),
+                'run': label,
+                **(runs.get(label) or _failed(settings['failures'].get(label))),
+            }
             for value, label in zip(variable['values'], variable['runs'], strict=True)
         ]
         finest = rows[-1].get(settings['quantity']) if rows[-1]['status'] == 'converged' else None
@@ -55,24 +65,29 @@ def tabulate_settings(parameters: Dict, **summaries: Dict) -> Dict:
 
 
 @calcfunction
-def tabulate_potentials(parameters: Dict, **summaries: Dict) -> Dict:
+def tabulate_potentials(parameters: Dict, **nodes: Dict) -> Dict:
     """Gather the barriers of one path by several potentials.
 
     :param parameters: `entries`: label and name of each potential in their order; `quantity`, `single_point`,
         `failures` (why, by label), and `reference` (`barrier` in eV and `label`) or None.
-    :param summaries: of the barriers by label.
+    :param nodes: summaries of the barriers by label; as `relax_` and the label the results of relaxing the endpoints,
+        where that was done apart.
     :return: `rows`, one for each entry, with `difference` to the reference where there is one; and what was asked for.
     """
     settings = parameters.get_dict()
     reference = settings['reference']
     rows: list[dict[str, Any]] = []
+    evaluations = 0
     for entry in settings['entries']:
-        node = summaries.get(entry['label'])
-        problem = settings['failures'].get(entry['label'])
-        row = _failed(problem) if node is None else {**_barrier(node.get_dict()), 'message': problem}
-        if settings['single_point'] and node is not None:
+        label = entry['label']
+        summary, relaxed = nodes.get(label), nodes.get(f'relax_{label}')
+        problem = settings['failures'].get(label)
+        apart = cost_of({} if relaxed is None else {'relax_endpoints': relaxed})
+        evaluations += apart['n_force_evaluations'] + (0 if summary is None else summary['n_force_evaluations'])
+        row = _failed(problem) if summary is None else {**_barrier(summary.get_dict(), apart), 'message': problem}
+        if settings['single_point'] and summary is not None:
             row.update(status='single point', message=None)
-        rows.append({'label': entry['label'], 'name': entry['name'], **row})
+        rows.append({'label': label, 'name': entry['name'], **row})
     _compare(rows, settings['quantity'], None if reference is None else reference['barrier'])
     return Dict(
         {
@@ -80,7 +95,7 @@ def tabulate_potentials(parameters: Dict, **summaries: Dict) -> Dict:
             'quantity': settings['quantity'],
             'single_point': settings['single_point'],
             'reference': reference,
-            'n_force_evaluations': sum(node['n_force_evaluations'] for node in summaries.values()),
+            'n_force_evaluations': evaluations,
         }
     )
 
@@ -88,7 +103,7 @@ def tabulate_potentials(parameters: Dict, **summaries: Dict) -> Dict:
 def _barrier(summary: Mapping[str, Any], shared: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a row of a table for the summary of a barrier.
 
-    :param shared: summary of the run whose endpoints this one took: they are part of its cost.
+    :param shared: cost of what was done for it elsewhere, as it stands in a summary.
     """
     spent = {**({} if shared is None else shared['force_evaluations']), **summary['force_evaluations']}
     walls = {**({} if shared is None else shared['worker_wall_s']), **summary['worker_wall_s']}
@@ -120,23 +135,32 @@ def _compare(rows: Sequence[dict[str, Any]], quantity: str, reference: float | N
         row['difference'] = None if value is None or reference is None else value - reference
 
 
+def setting_text(value: Any) -> str:
+    """Return a setting for readers: a supercell as 2×2×1, a matrix by its rows, other values as they are."""
+    if not isinstance(value, list | tuple):
+        return f'{value:g}' if isinstance(value, float) else str(value)
+    if value and isinstance(value[0], list | tuple):
+        return ' / '.join(' '.join(map(str, row)) for row in value)
+    return '×'.join(map(str, value))
+
+
 def recommend(rows: Sequence[Mapping[str, Any]], tolerance: float) -> tuple[Any, str]:
     """Return the cheapest setting that is as good as the finest one, None where there is none, and why.
 
     A setting counts as converged where its barrier and those of all finer settings lie within the tolerance of that of
     the finest one: a coarse setting may agree with it by chance. What the finest setting alone says shows nothing.
 
-    :param rows: from the coarsest to the finest setting, with `value`, `status`, `difference` to the finest in eV, and
-        `cost`.
+    :param rows: from the coarsest to the finest setting, with `value`, its `text`, `status`, `message`, `difference` to
+        the finest in eV, and `cost`.
     :param tolerance: in eV.
     """
     finest = rows[-1]
     if finest['status'] != 'converged':
         reason = finest['message'] or 'its band did not converge'
-        return None, f'the finest setting, {finest["value"]}, gave no barrier to compare with: {reason}'
+        return None, f'the finest setting, {finest["text"]}, gave no barrier to compare with: {reason}'
     usable = [row for row in rows if row['status'] == 'converged']
     if len(usable) < 2:
-        return None, f'only the finest setting, {finest["value"]}, gave a barrier: there is nothing to compare it with'
+        return None, f'only the finest setting, {finest["text"]}, gave a barrier: there is nothing to compare it with'
     within: list[Mapping[str, Any]] = []
     for row in reversed(usable):
         if abs(row['difference']) > tolerance:
@@ -145,11 +169,11 @@ def recommend(rows: Sequence[Mapping[str, Any]], tolerance: float) -> tuple[Any,
     if len(within) == 1:
         before = usable[-2]
         return None, (
-            f'not converged: the two finest settings, {before["value"]} and {finest["value"]}, differ by '
+            f'not converged: the two finest settings, {before["text"]} and {finest["text"]}, differ by '
             f'{1000 * abs(before["difference"]):.1f} meV; go on to finer ones'
         )
     best = min(within, key=lambda row: row['cost'])
     return best['value'], (
-        f'{best["value"]} is the cheapest setting within {1000 * tolerance:g} meV of the finest, {finest["value"]}: '
+        f'{best["text"]} is the cheapest setting within {1000 * tolerance:g} meV of the finest, {finest["text"]}: '
         f'{1000 * abs(best["difference"]):.1f} meV at {best["cost"] / finest["cost"]:.2f} of its cost'
     )

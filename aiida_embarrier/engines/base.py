@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiida_embarrier.engines.protocols import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from aiida.orm import ProcessNode
@@ -42,6 +42,8 @@ class Engine:
     :param inputs: `module:function` that turns a resolved protocol into inputs of both work chains:
         ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``.
     :param functionals: keys of the density functionals it offers; empty for interatomic potentials.
+    :param single_point: overrides of its protocol with which `neb` evaluates the images as they are and moves none (the
+        band then does not count as converged); None where it cannot.
     :param capabilities: what it can do beyond the contract, for instance `charge`.
     """
 
@@ -52,6 +54,7 @@ class Engine:
     protocol: Path
     inputs: str
     functionals: tuple[str, ...] = ()
+    single_point: Mapping[str, Any] | None = None
     capabilities: frozenset[str] = frozenset()
 
     def inputs_from_protocol(self, protocol: dict[str, Any], **kwargs: Any) -> dict[str, dict[str, Any]]:

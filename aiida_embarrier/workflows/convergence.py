@@ -256,6 +256,8 @@ class ConvergenceWorkChain(BarrierStudyWorkChain):
     def tabulate(self) -> ExitCode | None:
         """Gather what the runs gave."""
         summaries, failures = self.collect(self.ctx.labels)
+        for label, message in failures.items():
+            self.report(f'run {label} failed: {message}')
         if not summaries:
             return self.exit_codes.ERROR_NO_RUN_SUCCEEDED.format(message=next(iter(failures.values())))
         table = tabulate_settings(

@@ -147,5 +147,4 @@ class BarrierStudyWorkChain(WorkChain):
                 summaries[label] = node.outputs.summary
             if not node.is_finished_ok:
                 failures[label] = why(node)
-                self.report(f'run {label} failed: {failures[label]}')
         return summaries, failures

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
     from aiida.orm import AbstractCode
 
-__all__ = ('JOBS', 'METHOD', 'POTENTIAL', 'job_inputs', 'method_inputs')
+__all__ = ('JOBS', 'METHOD', 'POTENTIAL', 'QUANTITY', 'job_inputs', 'method_inputs')
 
 POTENTIAL = click.option(
     '--potential', metavar='NAME', help='Interatomic potential: chgnet (default) or sevennet; others by --config.'
 )
 
+
+QUANTITY = click.option(
+    '--quantity',
+    type=click.Choice(['forward', 'reverse', 'rate_limiting', 'span']),
+    help='The barrier that is compared; forward unless given.',
+)
 
 #: How a barrier is computed; :func:`method_inputs` takes the mapping `method`.
 METHOD = bundle('method', ENGINE, PROTOCOL, OVERRIDES)

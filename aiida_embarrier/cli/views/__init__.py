@@ -16,14 +16,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from aiida.orm import Node
+import click
 
-__all__ = ('VIEWS', 'view_of')
+if TYPE_CHECKING:
+    from aiida.orm import Node, ProcessNode
+
+__all__ = ('VIEWS', 'output_of', 'view_of')
 
 #: Modules of this package by the entry point of a process (in ``aiida.workflows``).
 VIEWS: dict[str, str] = {
     'embarrier.network': 'network',
+    'embarrier.convergence': 'convergence',
+    'embarrier.segments': 'segments',
+    'embarrier.potentials': 'potentials',
 }
 
 
@@ -31,3 +36,18 @@ def view_of(node: Node) -> Any:
     """Return the view of a node."""
     _, _, entry_point = str(node.process_type or '').partition(':')
     return importlib.import_module(f'{__name__}.{VIEWS.get(entry_point, "band")}')
+
+
+def output_of(node: ProcessNode, name: str, what: str) -> Any:
+    """Return an output of a process.
+
+    :param what: the output in words, for the message.
+    :raises click.ClickException: where there is none.
+    """
+    if name in node.outputs:
+        return node.outputs[name]
+    state = node.process_state.value if node.process_state else 'of unknown state'
+    raise click.ClickException(
+        f'process {node.pk} ({node.process_label}, {state}) has no {what}: '
+        f'`verdi process report {node.pk}` tells how far it came'
+    )

@@ -81,7 +81,7 @@ def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
     for link in node.base.links.get_incoming(link_type=LinkType.RETURN).all():
         outputs = link.node.outputs
         _, _, label = link.link_label.partition('__')
-        if 'summary' in outputs:
+        if link.link_label == 'band' and 'summary' in outputs:  # a segment is not summarised by that of the whole
             return link.node.pk, outputs.summary.get_dict()
         if 'summaries' in outputs and label in outputs.summaries:
             return link.node.pk, outputs.summaries[label].get_dict()
