@@ -202,9 +202,10 @@ def align(initial: StructureData, final: StructureData, parameters: Dict, kinds:
         'mechanism': band.info.mechanism,
         'warnings': [] if warning is None else [warning],
     }
-    if seek_operations and band.lattice.ndim == 2:
+    if seek_operations:
         ends = band.structure(0), band.structure(-1)
-        host = rebuild_host(*ends, band.mobile, band.info.mechanism)
+        same_lattice = band.lattice.ndim == 2
+        host = rebuild_host(*ends, band.mobile, band.info.mechanism) if same_lattice else None
         # What a host was rebuilt from is less exact than a host: a check by forces and energies follows in any case.
         path['states'] = _states(host, *ends, TOLERANCE)
     return {'initial': first, 'final': last, 'path': Dict(path)}

@@ -1,5 +1,7 @@
 """Endpoints by symmetry as nodes: the plan, the mapped nodes, what a check says, and what was saved."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from aiida.orm import Dict
@@ -10,6 +12,8 @@ from aiida_embarrier.calculations import mapping, network, paths
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
+
+EXAMPLES = Path(__file__).parents[2] / 'examples'
 
 WANTED = {'min_image_distance': 7.5, 'map_endpoints': True}
 
@@ -49,12 +53,17 @@ def test_no_plan_unless_asked_for():
     assert 'states' not in made['path'].get_dict()
 
 
-def test_given_endpoints_whose_host_cannot_be_rebuilt():
+@pytest.mark.parametrize('how', ['relaxed apart', 'different lattices', 'several ions may move'])
+def test_given_endpoints_whose_host_cannot_be_rebuilt(how):
     initial, final = aluminium_vacancy_ends()
-    for index in range(1, 31):
-        final.translate_sites([index], [0.1, 0, 0], frac_coords=False)
+    settings = {'mechanism': 'any' if how == 'several ions may move' else 'vacancy', **WANTED}
+    if how == 'relaxed apart':
+        final.translate_sites(list(range(1, 31)), [0.1, 0, 0], frac_coords=False)
+    if how == 'different lattices':
+        final.apply_strain(0.02)
+        settings['lattice_policy'] = 'per_image'
     nodes = [node_from_structure(end)[0] for end in (initial, final)]
-    made = paths.align(*nodes, Dict({'mechanism': 'vacancy', **WANTED}))
+    made = paths.align(*nodes, Dict(settings))
     assert made['path']['states'] == {'representatives': ['initial', 'final'], 'mapped': {}, 'copies': {}}
 
 
@@ -111,6 +120,25 @@ def test_failed_hops_stand_in_the_plan():
     assert list(made['plan']['failed']) == ['hop_1']
     assert 'hop_1_path' not in made
     assert set(made['plan']['hops']) == {'hop_0', 'hop_1'}
+
+
+def test_interstitial_and_divacancy_hops_make_networks():
+    """An added ion has as few states as it has distinct places, and so has a pair of vacancies."""
+    olivine = Structure.from_file(EXAMPLES / 'LiFePO4.cif')
+    empty = olivine.copy()
+    empty.remove_species(['Li'])
+    settings = Dict({**WANTED, 'supercell': [1, 2, 1]})
+    selection = {'ion': 'Li', 'mechanism': 'interstitial', 'sites': [[0, 0, 0]]}
+    made = network.create_network(node_from_structure(empty)[0], Dict(selection), settings)
+    assert made['plan']['states']['representatives'] == ['hop_0_initial']
+    assert len(made['hop_0_initial'].sites) == 2 * 24 + 1
+    hops = {'ion': 'Li', 'extra_vacancies': 1, 'max_length': 6.0, 'numbers': [0, 1, 2]}
+    settings = Dict({**WANTED, 'supercell': [1, 2, 2]})
+    made = network.create_network(node_from_structure(olivine)[0], Dict(hops), settings)
+    states = made['plan']['states']
+    assert 1 <= len(states['representatives']) < 6
+    assert len(states['representatives']) + len(states['mapped']) + len(states['copies']) == 6
+    assert len(made['hop_0_initial'].sites) == 110
 
 
 def task(energy=-1.0, steps=0, status='converged', evaluations=None):
