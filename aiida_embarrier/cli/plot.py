@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_embarrier.cli.output import echo_json
 from aiida_embarrier.cli.params import FORMAT, find_node, with_profile
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ('command',)
 
@@ -31,6 +35,12 @@ __all__ = ('command',)
     help='With --path: lattice direction along which to look at the crystal; the one that shows the path best unless '
     'given.',
 )
+@click.option(
+    '--convergence',
+    'of_convergence',
+    is_flag=True,
+    help='Draw force and barrier of the bands of a process, running or done, against the steps.',
+)
 @FORMAT
 @with_profile
 def command(
@@ -38,13 +48,31 @@ def command(
     output: Path | None,
     through_crystal: bool,
     direction: tuple[int, int, int] | None,
+    of_convergence: bool,
     output_format: str,
 ) -> None:
     """Draw the energy path of one or more bands, or what a study found (PKs or UUIDs of bands or of processes)."""
-    from aiida_embarrier.cli.views import view_of
     from aiida_embarrier.figures.style import save
 
     found = [find_node(node) for node in nodes]
+    if not of_convergence:
+        figure, name = _draw_result(found, through_crystal, direction)
+    elif len(found) > 1 or through_crystal or direction is not None:
+        raise click.UsageError('--convergence draws one process, and goes with neither --path nor --direction')
+    else:
+        figure, name = _draw_convergence(found[0]), 'convergence'
+    path = output or Path(f'{name}.png')
+    save(figure, path)
+    if output_format == 'json':
+        echo_json({'file': path})
+    else:
+        click.echo(f'wrote {path}')
+
+
+def _draw_result(found: list[Any], through_crystal: bool, direction: tuple[int, int, int] | None) -> tuple[Figure, str]:
+    """Return the picture of a result, and its name."""
+    from aiida_embarrier.cli.views import view_of
+
     views = [view_of(node) for node in found]
     view = views[0]
     if any(other is not view for other in views):
@@ -57,9 +85,20 @@ def command(
         raise click.UsageError('one such node is drawn at a time')
     else:
         figure = view.draw(found[0])
-    path = output or Path(f'{view.PICTURE}.png')
-    save(figure, path)
-    if output_format == 'json':
-        echo_json({'file': path})
-    else:
-        click.echo(f'wrote {path}')
+    return figure, view.PICTURE
+
+
+def _draw_convergence(process: Any) -> Figure:
+    """Return how the bands of a process converged; its relaxations where it has no bands."""
+    from aiida.orm import ProcessNode
+
+    from aiida_embarrier.cli.following import ProgressFollower
+    from aiida_embarrier.figures.convergence import convergence
+    from aiida_embarrier.queries.histories import task_histories
+
+    if not isinstance(process, ProcessNode):
+        raise click.ClickException(f'node {process.pk} is not a process: name the process that computed it')
+    with ProgressFollower() as follower:
+        histories = task_histories(process, follower.read)
+    bands = {name: task for name, task in histories.items() if task.steps and 'barrier' in task.last}
+    return convergence(bands or histories)

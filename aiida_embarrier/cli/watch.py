@@ -321,5 +321,5 @@ class Screen:
         if len(kept) > size.lines - 1:
             kept = [*kept[: size.lines - 2], f'... {len(kept) - size.lines + 2} more lines']
         up = f'\x1b[{self._drawn}F' if self._drawn else ''
-        click.echo(f'{up}\x1b[J' + '\n'.join(kept))
+        click.echo(f'{up}\x1b[J' + '\n'.join(kept), color=True)
         self._drawn = len(kept)
