@@ -106,11 +106,15 @@ print(json.dumps([node.process_state.value, node.exit_status, node.exit_message]
         return place.startswith(str(self.folder)) and any(word in command for word in words)
 
 
-def make_shell(folder: Path) -> Shell:
-    """Return a shell with a profile as `verdi presto` makes it, the code of the worker, and structures to work on."""
+def make_shell(folder: Path, prepend_text: str = '') -> Shell:
+    """Return a shell with a profile as `verdi presto` makes it, the code of the worker, and structures to work on.
+
+    :param prepend_text: lines at the beginning of each job script.
+    """
     shell = Shell(folder)
     shell('verdi', 'presto', '--use-zeromq', '-n', '-p', 'test')
-    shell('aiida-embarrier', 'setup', '--computer', 'here', '--work-dir', folder / 'work')
+    setup = ('aiida-embarrier', 'setup', '--computer', 'here', '--work-dir', folder / 'work')
+    shell(*setup, *(('--prepend-text', prepend_text) if prepend_text else ()))
     aluminium((1, 1, 1)).to_file(str(folder / 'Al.cif'))
     initial, final = aluminium_vacancy_ends()
     initial.to_file(str(folder / 'A.vasp'), fmt='poscar')
