@@ -33,7 +33,8 @@ class Shell:
             **{name: value for name, value in os.environ.items() if not name.startswith('AIIDA')},
             'AIIDA_PATH': str(folder),
             'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',  # AiiDA starts its daemon by name
-            'PYTHONPATH': f'{TESTS}{os.pathsep}{TESTS.parent}',  # where the calculators of the tests are
+            # where the calculators of the tests are, and whatever a test puts into its folder
+            'PYTHONPATH': os.pathsep.join(map(str, (TESTS, TESTS.parent, folder))),
         }
 
     def __call__(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -120,3 +121,29 @@ def make_shell(folder: Path, prepend_text: str = '') -> Shell:
     initial.to_file(str(folder / 'A.vasp'), fmt='poscar')
     final.to_file(str(folder / 'B.vasp'), fmt='poscar')
     return shell
+
+
+FAR_TRANSPORT = """
+from aiida.transports.plugins.local import LocalTransport
+
+
+class FarTransport(LocalTransport):
+    \"\"\"A transport to this machine that nobody can tell from one to another machine.\"\"\"
+"""
+
+
+def add_far_computer(shell: Shell) -> None:
+    """Give a profile the computer `far`, which is this machine behind a transport of its own, and its worker."""
+    (shell.folder / 'far.py').write_text(FAR_TRANSPORT)
+    metadata = shell.folder / 'far.egg-info'
+    metadata.mkdir()
+    (metadata / 'PKG-INFO').write_text('Metadata-Version: 2.1\nName: far\nVersion: 1.0\n')
+    (metadata / 'entry_points.txt').write_text('[aiida.transports]\ntests.far = far:FarTransport\n')
+    options = ('--transport', 'tests.far', '--executable', BIN / 'embarrier-worker')
+    shell('aiida-embarrier', 'setup', '--computer', 'far', '--work-dir', shell.folder / 'far-work', *options)
+    shell.query(
+        'computer = orm.load_computer("far")\n'
+        'computer.configure(user=orm.User.collection.get_default(), safe_interval=0.0)\n'
+        'computer.set_minimum_job_poll_interval(1.0)\n'
+        'print("null")'
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shell import make_shell
+from shell import add_far_computer, make_shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
 
@@ -224,7 +224,7 @@ def test_full_disk_and_resume(reference, tmp_path):
     options.write_text(f'prepend_text: ulimit -f $(cat {limit})')
     pk = reference.submit('full', '--options', options, '--wall-time', 600)
     folder = reference.wait_for_band('full')
-    limit.write_text('1')  # so many blocks of 1024 bytes: from the next job on
+    limit.write_text('32')  # kB, from the next job on: enough for results, not for a checkpoint
     for process in reference.shell.processes('embarrier-worker'):
         process.send_signal(signal.SIGTERM)
     state, _, message = reference.shell.wait_for_end(pk)
@@ -304,6 +304,51 @@ def test_interrupted_terminal_is_resumed(reference):
     assert not reference.shell.processes('embarrier-worker')
     reference.shell('aiida-embarrier', 'resume', pk)
     assert reference.in_vain('interrupted') == 0
+
+
+def test_interrupted_job_on_another_computer_is_resumed(reference):
+    add_far_computer(reference.shell)
+    process = reference.shell.start(*reference.arguments('far'), '--code', 'embarrier-worker@far')
+    reference.wait_for_band('far')
+    pk = int(re.search(r'\[(\d+)\] migration barrier', process.stdout.readline())[1])
+    look = json.loads(reference.shell('aiida-embarrier', 'watch', pk, '--format', 'json').stdout)
+    assert look['jobs'][0]['computer'] == 'far'
+    assert look['jobs'][0]['tasks'][0]['step'] > 0
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert unfinished(reference) == []
+    wait_until(lambda: not reference.shell.processes(*WORKER))
+    done = reference.shell('aiida-embarrier', 'resume', pk, '--format', 'json')
+    assert re.search(r'the checkpoint of job \d+ was fetched from far', done.stderr)
+    assert reference.in_vain('far') == 0
+
+
+def test_interrupted_network_is_resumed(bench):
+    """Several bands in one job, below work chains of work chains."""
+
+    def arguments(name):
+        given = [word for word in bench.arguments(name) if word not in LINE and word != 'barrier']
+        hops = ('Al.cif', '--ion', 'Al', '--hops', '0,1', '--images', '5', '--code', 'embarrier-worker@here')
+        return [*given[:2], 'network', *hops, *given[2:], '--set', 'min_image_distance=7.5']
+
+    bench.shell(*arguments('network-reference'))
+    whole = bench.evaluated('network-reference')
+    process = bench.shell.start(*arguments('network'))
+    bench.wait_for_band('network', whole.total() // 2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    pk = int(re.search(r'go on from there: aiida-embarrier resume (\d+)', output)[1])
+    assert unfinished(bench) == []
+    assert not bench.shell.processes(*WORKER)
+    bench.shell('aiida-embarrier', 'resume', pk)
+    assert bench.evaluated('network') == whole
+
+
+def wait_until(condition, seconds=30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_paused_process_goes_on(reference):
