@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ('OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
 
 OUTPUT = 'table'
-PICTURE = 'convergence'
+PICTURE = 'convergence_study'
 
 
 def describe(node: ProcessNode) -> dict[str, Any]:

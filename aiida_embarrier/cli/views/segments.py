@@ -22,19 +22,19 @@ PICTURE = 'segments'
 SEGMENTS = (
     Column('segment', 'segment', 'd'),
     Column('images', lambda row: f'{row["images"][0]} to {row["images"][1]}'),
-    Column('begins at (eV)', lambda row: row['energies'][0], '.3f'),
-    Column('highest (eV)', 'highest', '.3f'),
-    Column('forward (eV)', 'forward', '.3f'),
-    Column('reverse (eV)', 'reverse', '.3f'),
-    Column('force (eV/Å)', 'residual_force', '.3f'),
+    Column('begins at (eV)', lambda row: row['energies'][0], 'z.3f'),
+    Column('highest (eV)', 'highest', 'z.3f'),
+    Column('forward (eV)', 'forward', 'z.3f'),
+    Column('reverse (eV)', 'reverse', 'z.3f'),
+    Column('force (eV/Å)', 'residual_force', 'z.3f'),
     Column('converged', 'converged'),
     Column('', 'note'),
 )
 
 WHOLE = (
     Column('barrier', 'name'),
-    Column('split (eV)', 'split', '.3f'),
-    Column('before (eV)', 'before', '.3f'),
+    Column('split (eV)', 'split', 'z.3f'),
+    Column('before (eV)', 'before', 'z.3f'),
     Column('definition', 'definition', width=60),
 )
 
