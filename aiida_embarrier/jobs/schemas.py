@@ -26,7 +26,7 @@ __all__ = (
 )
 
 #: Raised whenever the same job would give other numbers; the CACHE_VERSION of the CalcJobs is tied to it.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 JOB_FILE = 'job.json'
 RESULT_FILE = 'results.json'
@@ -130,8 +130,10 @@ class NebTask(_Schema):
     :param spacing_tolerance: largest allowed deviation of a distance between neighbouring images from its mean (on
         either side of the climbing image), relative to that mean.
     :param max_steps: limit on optimisation steps, both stages together.
-    :param time_step: initial time step of FIRE.
+    :param optimiser: `quasi_newton`, which learns the curvature from all images, or `fire`.
+    :param time_step: initial time step of `fire`.
     :param max_step_length: longest step of an atom in Å.
+    :param use_symmetry: where a symmetry operation reverses the path, evaluate one half of it and map the other.
     """
 
     kind: Literal['neb'] = 'neb'
@@ -143,8 +145,10 @@ class NebTask(_Schema):
     force_threshold: float = Field(0.05, gt=0)
     spacing_tolerance: float = Field(0.3, gt=0)
     max_steps: int = Field(500, ge=0)
+    optimiser: Literal['quasi_newton', 'fire'] = 'quasi_newton'
     time_step: float = Field(0.1, gt=0)
     max_step_length: float = Field(0.1, gt=0)
+    use_symmetry: bool = True
 
     @property
     def band_file(self) -> str:
@@ -231,6 +235,7 @@ class NebResult(_Result):
     :param residual_force: largest force by the definition of convergence in eV/Å.
     :param climbing_image: index of the climbing image, None where no image climbs.
     :param spacing: relative deviation of the distances between images, by the definition of `spacing_tolerance`.
+    :param mirrored: whether one half of the path was mapped from the other by symmetry instead of evaluated.
     :param residual_forces: residual force of each step.
     :param barriers: forward barrier (largest energy minus that of the first image) of each step in eV.
     """
@@ -239,6 +244,7 @@ class NebResult(_Result):
     residual_force: float | None
     climbing_image: int | None = None
     spacing: float | None = None
+    mirrored: bool = False
     residual_forces: list[float] = Field(default_factory=list)
     barriers: list[float] = Field(default_factory=list)
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiida_embarrier.jobs.schemas import NebResult, Status
-from aiida_embarrier.potentials.optimisers import FireOptimiser
+from aiida_embarrier.potentials.band_optimisers import BandOptimiser, FireBand, QuasiNewtonBand
 from aiida_embarrier.potentials.tangents import BandForces, band_forces, image_spacing
 from aiida_embarrier.potentials.task import OptimisationTask, check_distances, with_prefix, without_prefix
+from aiida_embarrier.structures.mirror import find_mirror
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ase import Atoms
 
     from aiida_embarrier.bands.band import Band
@@ -19,20 +22,29 @@ if TYPE_CHECKING:
     from aiida_embarrier.jobs.schemas import NebTask
     from aiida_embarrier.potentials.evaluator import Evaluation, EvaluationError
     from aiida_embarrier.potentials.task import State
+    from aiida_embarrier.structures.mirror import PathMirror
 
 __all__ = ('NudgedElasticBand',)
+
+#: A path counts as its own mirror image where the energies (eV) and forces (eV/Å) of images and of their mirror images
+#: differ by less: CHGNet, in single precision, differs by up to 0.0001 eV and 0.001 eV/Å.
+MIRROR_ENERGY, MIRROR_FORCE = 1e-3, 1e-2
 
 #: A band has collapsed when two neighbouring images are closer than this fraction of the mean distance.
 COLLAPSE = 0.05
 
 
 class NudgedElasticBand(OptimisationTask):
-    """A band whose moving images are one optimisation by FIRE, first without and then with a climbing image.
+    """A band whose moving images are one optimisation, first without and then with a climbing image.
 
     The endpoints are evaluated once, with the first step. The highest image begins to climb when the residual force is
     below `climb_threshold`; while the highest image is an endpoint, none climbs. The band has converged when the
     residual force of every moving image is below `force_threshold` and the images are evenly spaced within
     `spacing_tolerance`.
+
+    Where symmetry reverses a path with an odd number of images, only its first half is evaluated, up to the middle, and
+    the second is mapped from it. That the potential agrees is seen at the first step, where the endpoint and the image at the far end are
+    evaluated, too; if it does not, all images are evaluated as on any path.
 
     :param task: settings.
     :param band: starting band.
@@ -61,12 +73,16 @@ class NudgedElasticBand(OptimisationTask):
         self._band = band
         self._potential = potential
         self._positions = np.array(band.positions)
+        self._mirror = find_mirror(band) if task.use_symmetry and band.n_images > 3 and band.n_images % 2 else None
+        if self._mirror is not None:
+            self._positions = self._mirror.symmetrised(self._positions)
         self._optimiser = self._new_optimiser()
         self._climbing = False
         self._energies = np.full(band.n_images, np.nan)
         self._forces = np.zeros_like(self._positions)
         self._driving: BandForces | None = None
-        self._evaluated = False
+        self._known = np.zeros(band.n_images, dtype=bool)
+        self._mirror_checked = False
         self._good: Band | None = None
         self._spacing: float | None = None
         self._residual_forces: list[float] = []
@@ -75,31 +91,43 @@ class NudgedElasticBand(OptimisationTask):
         if collapsed is not None:
             self._end(Status.COLLAPSED, collapsed)
 
-    def _new_optimiser(self) -> FireOptimiser:
-        size = self._positions[1:-1].size
-        return FireOptimiser(size, self._task.time_step, self._task.max_step_length)
+    def _new_optimiser(self) -> BandOptimiser:
+        task = self._task
+        if task.optimiser == 'quasi_newton':
+            return QuasiNewtonBand(task.max_step_length, task.spring_constant)
+        return FireBand(self._positions[1:-1].size, task.time_step, task.max_step_length)
 
     # ---------------------------------------------------------------- evaluation
 
+    def _asked(self) -> list[int]:
+        """Return the images to evaluate: those that moved, and of a mirrored path one half."""
+        n = self._band.n_images
+        wanted: Sequence[int] = range(n)
+        if self._mirror is not None:
+            half = range((n + 1) // 2)
+            wanted = half if self._mirror_checked else [*half, n - 2, n - 1]
+        return [image for image in wanted if not self._known[image]]
+
     def _structures(self) -> list[Atoms]:
-        images = range(1, self._band.n_images - 1) if self._evaluated else range(self._band.n_images)
         structures = []
-        for image in images:
+        for image in self._asked():
             atoms = self._band.atoms(image)
             atoms.positions = self._positions[image]
             structures.append(atoms)
         return structures
 
     def _describe(self, error: EvaluationError) -> str:
-        return (
-            f'{super()._describe(error)}; structures are counted from image {1 if self._evaluated else 0} of the band'
-        )
+        return f'{super()._describe(error)}; the structures are images {self._asked()} of the band'
 
     def _record(self, evaluations: list[Evaluation]) -> tuple[Status, str] | None:
-        moving = slice(1, -1) if self._evaluated else slice(None)
-        self._energies[moving] = [evaluation.energy for evaluation in evaluations]
-        self._forces[moving] = [evaluation.forces for evaluation in evaluations]
-        self._evaluated = True
+        asked = self._asked()
+        self._energies[asked] = [evaluation.energy for evaluation in evaluations]
+        self._forces[asked] = [evaluation.forces for evaluation in evaluations]
+        self._known[asked] = True
+        if self._mirror is not None:
+            self._map_images(self._mirror)
+        if not self._known.all():
+            return None
         self._project()
         highest = float(self._energies.max() - self._energies[0])
         self._residual_forces.append(self._residual)
@@ -107,12 +135,34 @@ class NudgedElasticBand(OptimisationTask):
         problem = self._watch.update(highest, float(np.linalg.norm(self._forces[1:-1], axis=2).max()))
         if problem is not None:
             return Status.DIVERGED, (
-                f'the band diverged at step {self.n_steps}: {problem}; take a smaller time_step and max_step_length, '
+                f'the band diverged at step {self.n_steps}: {problem}; take a smaller max_step_length, '
                 'or another interpolation; the last good band is returned'
             )
         if not self._watch.rising:
             self._keep()
         return None
+
+    def _map_images(self, mirror: PathMirror) -> None:
+        """Take energies and forces of one half of the path from the other, once the potential was seen to agree."""
+        last = self._band.n_images - 1
+        if not self._mirror_checked:
+            pairs = [(image, last - image) for image in (0, 1)]
+            energies = max(abs(self._energies[one] - self._energies[other]) for one, other in pairs)
+            forces = max(
+                float(np.abs(mirror.forces(self._forces[one]) - self._forces[other]).max()) for one, other in pairs
+            )
+            if energies > MIRROR_ENERGY or forces > MIRROR_FORCE:
+                self._mirror = None  # what is missing is asked for next
+                return
+            self._mirror_checked = True
+        for image in range(1, (last + 1) // 2):
+            self._energies[last - image] = self._energies[image]
+            self._forces[last - image] = mirror.forces(self._forces[image])
+        self._known[:] = True
+
+    def _go_on(self) -> None:
+        if self._known.all():
+            super()._go_on()
 
     def _keep(self) -> None:
         self._good = self._current_band()
@@ -121,16 +171,23 @@ class NudgedElasticBand(OptimisationTask):
         """Set driving and residual forces; begin to climb when it is time."""
         if self._task.climb and not self._climbing and self._highest is not None:
             self._driving = self._band_forces(None)
-            if self._residual < self._task.climb_threshold:
-                self._climbing = True
-                # the forces change at a stroke, and the old velocity carries images off: a third fewer evaluations
-                self._optimiser = self._new_optimiser()
+            self._climbing = self._residual < self._task.climb_threshold
         self._driving = self._band_forces(self._climbing_image)
-        self._spacing = image_spacing(self._positions, self._climbing_image)
+        self._spacing = image_spacing(self._positions, self._all_climbing(self._climbing_image))
 
     def _band_forces(self, climbing: int | None) -> BandForces:
         task = self._task
-        return band_forces(self._positions, self._energies, self._forces, task.spring_constant, task.method, climbing)
+        found = band_forces(self._positions, self._energies, self._forces, task.spring_constant, task.method, climbing)
+        if self._mirror is not None:  # the mirror image of a climbing image climbs, too
+            half = self._band.n_images // 2
+            found.residuals[-half:] = found.residuals[:half][::-1]
+        return found
+
+    def _all_climbing(self, climbing: int | None) -> set[int]:
+        """Return the climbing image, and its mirror image on a path that has one."""
+        if climbing is None:
+            return set()
+        return {climbing} if self._mirror is None else {climbing, self._band.n_images - 1 - climbing}
 
     @property
     def _highest(self) -> int | None:
@@ -181,9 +238,10 @@ class NudgedElasticBand(OptimisationTask):
 
     def _advance(self) -> None:
         assert self._driving is not None
-        moving = self._positions[1:-1]
-        x = self._optimiser.step(moving.ravel().copy(), -self._driving.driving.ravel())
-        self._positions[1:-1] = x.reshape(moving.shape)
+        moved = self._positions.copy()
+        moved[1:-1] = self._optimiser.step(self._positions, self._forces, self._driving, self._climbing_image)
+        self._positions = moved if self._mirror is None else self._mirror.symmetrised(moved)
+        self._known[1:-1] = False
         collapsed = self._collapsed()
         if collapsed is not None:
             self._end(Status.COLLAPSED, collapsed)
@@ -216,10 +274,16 @@ class NudgedElasticBand(OptimisationTask):
         return good.replace(converged=self.status == Status.CONVERGED)
 
     def progress(self) -> dict[str, Any]:
-        """Return residual force (eV/Å), threshold, forward barrier so far (eV), spacing and climbing image."""
+        """Return how the band stands after the last evaluation.
+
+        :returns: `residual_force` and `force_threshold` (eV/Å), `barrier`, the forward one so far (eV), `spacing`,
+            `climbing_image`, `n_images`, and `energies` of all images relative to the first (eV).
+        """
         if not self._residual_forces:
             return {}
         return {
+            'n_images': self._band.n_images,
+            'energies': np.round(self._energies - self._energies[0], 4).tolist(),
             'residual_force': self._residual_forces[-1],
             'force_threshold': self._task.force_threshold,
             'barrier': self._barriers[-1],
@@ -235,7 +299,9 @@ class NudgedElasticBand(OptimisationTask):
                 'positions': self._positions.copy(),
                 'energies': self._energies.copy(),
                 'forces': self._forces.copy(),
-                'evaluated': self._evaluated,
+                'known': self._known.copy(),
+                'mirrored': self._mirror is not None,
+                'mirror_checked': self._mirror_checked,
                 'climbing': self._climbing,
                 'residual_forces': np.array(self._residual_forces),
                 'barriers': np.array(self._barriers),
@@ -256,14 +322,17 @@ class NudgedElasticBand(OptimisationTask):
     def _restore(self, state: State) -> None:
         self._positions = state['positions'].copy()
         self._energies, self._forces = state['energies'].copy(), state['forces'].copy()
-        self._evaluated, self._climbing = bool(state['evaluated']), bool(state['climbing'])
+        self._known, self._climbing = state['known'].astype(bool), bool(state['climbing'])
+        self._mirror_checked = bool(state['mirror_checked'])
+        if not state['mirrored']:
+            self._mirror = None
         self._residual_forces = [float(value) for value in state['residual_forces']]
         self._barriers = [float(value) for value in state['barriers']]
         self._optimiser.restore(without_prefix('optimiser', state))
         good = without_prefix('good', state)
         if good:
             self._restore_good(good, bool(state['good_climbing']))
-        if self._evaluated and not self._advanced:
+        if self._known.all() and not self._advanced:
             self._project()
 
     def _restore_good(self, good: State, climbing: bool) -> None:
@@ -271,7 +340,7 @@ class NudgedElasticBand(OptimisationTask):
         self._positions, self._energies, self._forces = good['positions'], good['energies'], good['forces']
         self._climbing = climbing
         self._driving = self._band_forces(self._climbing_image)
-        self._spacing = image_spacing(self._positions, self._climbing_image)
+        self._spacing = image_spacing(self._positions, self._all_climbing(self._climbing_image))
         self._good = self._current_band()
         self._positions, self._energies, self._forces, self._climbing = now
 
@@ -287,7 +356,10 @@ class NudgedElasticBand(OptimisationTask):
             n_evaluations=self.n_evaluations,
             residual_force=None if good is None else good.info.residual_force,
             climbing_image=climbing,
-            spacing=image_spacing(self._band.positions if good is None else good.positions, climbing),
+            spacing=image_spacing(
+                self._band.positions if good is None else good.positions, self._all_climbing(climbing)
+            ),
+            mirrored=self._mirror is not None and self._mirror_checked,
             residual_forces=self._residual_forces,
             barriers=self._barriers,
         )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ('BandForces', 'band_forces', 'image_spacing')
 
@@ -18,10 +22,12 @@ class BandForces:
         eV/Å: of the force perpendicular to the path, for the climbing image of the true force with its component along
         the path inverted; 0 at the endpoints, which do not move. The springs of `improvedtangent` have no component
         perpendicular to the path; those of `eb` do, and it counts.
+    :param tangents: unit tangents at the moving images, shape (n_images - 2, n_atoms, 3).
     """
 
     driving: np.ndarray
     residuals: np.ndarray
+    tangents: np.ndarray
 
 
 def band_forces(
@@ -56,6 +62,7 @@ def band_forces(
     natural_length = np.linalg.norm(positions[-1] - positions[0]) / (n_images - 1)
     driving = np.zeros_like(positions[1:-1])
     residuals = np.zeros(n_images)
+    tangents = np.zeros_like(driving)
     for i in range(1, n_images - 1):
         left, right = steps[i - 1], steps[i]
         if method == 'improvedtangent':
@@ -70,6 +77,7 @@ def band_forces(
                 # springs beside the climbing image are weakened, so that they do not push it off the path
                 smaller, larger = _energy_changes(energies[i - 1 : i + 2])
                 spring *= smaller / larger if larger > 0 else 1.0
+        tangents[i - 1] = tangent
         along = np.vdot(forces[i], tangent) * tangent
         if i == climbing:
             driving[i - 1] = remainder = forces[i] - 2 * along
@@ -77,19 +85,19 @@ def band_forces(
             driving[i - 1] = forces[i] - along + spring
             remainder = driving[i - 1] - np.vdot(driving[i - 1], tangent) * tangent
         residuals[i] = np.linalg.norm(remainder, axis=1).max()
-    return BandForces(driving, residuals)
+    return BandForces(driving, residuals, tangents)
 
 
-def image_spacing(positions: np.ndarray, climbing: int | None = None) -> float:
+def image_spacing(positions: np.ndarray, climbing: Sequence[int] = ()) -> float:
     """Return the largest deviation of a distance between neighbouring images from its mean, relative to that mean.
 
     Beside a climbing image the distances of its two sides have means of their own, as it moves freely between them.
 
     :param positions: in Å, shape (n_images, n_atoms, 3).
-    :param climbing: index of the climbing image, None where no image climbs.
+    :param climbing: indices of the climbing images.
     """
     lengths = np.linalg.norm(np.diff(positions, axis=0).reshape(len(positions) - 1, -1), axis=1)
-    sides = [lengths] if climbing is None else [lengths[:climbing], lengths[climbing:]]
+    sides = np.split(lengths, sorted(climbing))
     return max(float(np.abs(side / side.mean() - 1).max()) if side.mean() > 0 else np.inf for side in sides)
 
 

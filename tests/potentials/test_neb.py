@@ -5,7 +5,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.mep import NEB
 from ase.optimize import FIRE
-from potential_systems import Counting, emt, line, surface
+from potential_systems import Counting, adatom_hop, emt, line, surface
 from scipy.optimize import root
 
 from aiida_embarrier.bands.geometry import OVERLAP
@@ -89,7 +89,7 @@ def test_barrier_is_that_of_ase(hops, name, method):
 
 def test_result_band(hops):
     band = hops('Au adatom').replace(host='Au', mechanism='vacancy', host_treatment='cell', functional='PBE')
-    task, evaluator = run(band, emt())
+    task, evaluator = run(band, emt(), use_symmetry=False)
     result = task.band
     assert result.info.to_dict() == band.info.to_dict() | {
         'engine': 'potential',
@@ -112,10 +112,56 @@ def test_result_band(hops):
 
 def test_every_geometry_is_evaluated_once(hops):
     band = hops('Au adatom')
-    task, evaluator = run(band, emt())
+    task, evaluator = run(band, emt(), use_symmetry=False)
     assert len(set(evaluator.seen)) == len(evaluator.seen) == task.n_evaluations
     assert task.n_evaluations == band.n_images + task.n_steps * (band.n_images - 2)
     assert len(task.result().barriers) == task.n_steps + 1
+    assert task.result().mirrored is False
+
+
+@pytest.mark.parametrize('optimiser', ['quasi_newton', 'fire'])
+@pytest.mark.parametrize('n_images', [5, 7])
+def test_half_of_a_mirrored_path_is_mapped(n_images, optimiser):
+    band = adatom_hop('Au', n_images)
+    settings = {'optimiser': optimiser, 'force_threshold': 0.02}
+    whole, _ = run(band, emt(), use_symmetry=False, **settings)
+    task, evaluator = run(band, emt(), **settings)
+    result = task.result()
+    assert result.mirrored
+    assert len(set(evaluator.seen)) == len(evaluator.seen) == task.n_evaluations
+    # the first step evaluates the far end, too, to see whether the potential agrees
+    half = (n_images - 1) // 2
+    assert task.n_evaluations == 3 + half + task.n_steps * half
+    assert result.barriers[-1] == pytest.approx(whole.result().barriers[-1], abs=2e-3)
+    for index in range(n_images):
+        outcome = evaluator.model.evaluate([task.band.atoms(index)])[0]
+        assert task.band.energies[index] == pytest.approx(outcome.energy, abs=1e-4)
+        np.testing.assert_allclose(task.band.forces[index], outcome.forces, atol=2e-3)
+
+
+def test_path_with_an_even_number_of_images_is_not_mirrored():
+    """Both images beside the middle would climb to the saddle there, and fall onto each other."""
+    task, _ = run(adatom_hop('Au', 6), emt())
+    assert task.status == Status.CONVERGED
+    assert task.result().mirrored is False
+
+
+def test_mirrored_path_with_two_saddles():
+    """Both climb, the one being the mirror image of the other."""
+    task, _ = run(line([[0, 0, 0], [6, 0, 0]], 9), surface('CurvedCosine'), force_threshold=0.02)
+    assert task.status == Status.CONVERGED, task.message
+    assert task.result().mirrored
+    assert task.result().climbing_image != 4
+    assert task.result().barriers[-1] == pytest.approx(0.4, abs=2e-3)
+
+
+def test_potential_that_breaks_the_mirror_is_believed():
+    """On a tilted surface the half that would be mapped is wrong: all images are evaluated, none of them twice."""
+    band = line([[0, 0, 0], [3, 0, 0]], 5)
+    task, evaluator = run(band, surface('Slope'))
+    assert task.result().mirrored is False
+    assert len(set(evaluator.seen)) == len(evaluator.seen) == task.n_evaluations
+    assert task.n_evaluations == band.n_images + task.n_steps * (band.n_images - 2)
 
 
 @pytest.mark.parametrize('stop_after', [1, 4, 9])
@@ -167,7 +213,9 @@ def test_no_step_at_all(hops):
 
 
 def test_no_step_of_an_atom_is_longer_than_allowed(hops):
-    task = NudgedElasticBand(NebTask(label='path', max_step_length=0.02, max_steps=30), hops('Au adatom'), emt())
+    task = NudgedElasticBand(
+        NebTask(label='path', max_step_length=0.02, max_steps=30, use_symmetry=False), hops('Au adatom'), emt()
+    )
     evaluator = Counting(emt())
     longest, before = 0.0, None
     while not task.finished:
@@ -238,7 +286,8 @@ def test_uneven_images_do_not_count_as_converged():
 
 def test_climbing_image_that_falls_onto_its_neighbour():
     band = line([[0, 0, 0], [6, 0, 0]], 7)
-    task, _ = run(band, surface('Sawtooth'), spring_constant=1e-6, max_step_length=0.01, force_threshold=1e-6)
+    settings = {'spring_constant': 1e-6, 'max_step_length': 0.01, 'force_threshold': 1e-6, 'use_symmetry': False}
+    task, _ = run(band, surface('Sawtooth'), optimiser='fire', **settings)
     assert task.status == Status.COLLAPSED
     assert 'images 2 and 3 fell onto each other' in task.message
     steps = np.linalg.norm(np.diff(task.band.positions[:, 0], axis=0), axis=1)

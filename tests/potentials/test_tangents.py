@@ -80,4 +80,4 @@ def test_unknown_method():
 def test_spacing():
     positions = np.array([0.0, 1.0, 2.0, 5.0, 8.0])[:, None, None] * np.array([1.0, 0, 0])
     assert image_spacing(positions) == pytest.approx(0.5)
-    assert image_spacing(positions, climbing=2) == pytest.approx(0)
+    assert image_spacing(positions, climbing=[2]) == pytest.approx(0)
