@@ -72,17 +72,20 @@ def computed_band(**info):
     )
 
 
-def adatom_path(n_images=9):
-    """Return the path of an Al adatom on Al(100) over two bridges, from hollow to hollow and round a corner to a third.
+def adatom_path(n_images=9, steps=((1, 0), (0, 1))):
+    """Return the path of an Al adatom on Al(100) from hollow to hollow over bridges.
 
-    The three hollows are relaxed with EMT, and the images lie straight between them; the middle one is a minimum.
+    The hollows are relaxed with EMT, and the images lie straight between them; with two steps the middle one is a
+    minimum.
+
+    :param steps: from each hollow to the next, in distances between hollows.
     """
     slab = fcc100('Al', size=(2, 2, 2), vacuum=6.0)
     add_adsorbate(slab, 'Al', 1.7, 'hollow')
     slab.pbc = True
     step = slab.cell[0, 0] / 2
     hollows = []
-    for place in ((0, 0), (step, 0), (step, step)):
+    for place in np.cumsum([(0, 0), *steps], axis=0) * step:
         atoms = slab.copy()
         atoms.positions[-1, :2] += place
         atoms.calc = ase.calculators.emt.EMT()

@@ -68,6 +68,31 @@ def test_two_hops(build, path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('rounds', [1, 2])
+def test_segment_with_a_minimum_itself(build, rounds):
+    """Three hops of which the path shows one minimum only: the other one appears in a segment."""
+    three = adatom_path(13, ((1, 0), (0, 1), (1, 0)))
+    energies = [0.0, 0.3, 0.5, 0.3, 0.0, 0.3, 0.5, 0.6, 0.7, 0.6, 0.5, 0.3, 0.0]
+    given = three.replace(energies=energies, converged=True, engine='potential', potential='emt')
+    builder = build(given, max_rounds=rounds, overrides={**OVERRIDES, 'n_images': 7})
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    segments = node.outputs.summary['segments']
+    if rounds == 1:
+        assert [row['images'] for row in segments] == [[0, 6], [6, 12]]
+        (warning,) = node.outputs.summary['warnings']
+        assert 'segment 2 has an interior minimum itself (image 9 of the joined path)' in warning
+        return
+    assert [row['images'] for row in segments] == [[0, 6], [6, 12], [12, 18]]
+    assert node.outputs.summary['warnings'] == []
+    # all hops are the same by symmetry
+    assert [row['forward'] for row in segments] == pytest.approx([segments[0]['forward']] * 3, abs=0.003)
+    assert set(node.outputs.summary['force_evaluations']) == {
+        f'{step}_{n}' for n in (1, 2) for step in ('relax_minima', 'neb')
+    }
+
+
+@pytest.mark.slow
 def test_a_minimum_that_is_none_leaves_the_path_as_it_is(build, path):
     """The adatom goes over one bridge, and somebody has found a dip near the end of its way."""
     positions = path.positions[:5]
