@@ -11,10 +11,10 @@ DEV_READY := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-services lint docs clean
+.PHONY: help demo test test-fast services test-services stop-services lint docs clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(DEMO_READY) ## compute the barrier of a lithium hop in LiFePO4 (minutes); results in demo/
 	$(BIN)/python examples/demo.py
@@ -26,8 +26,14 @@ test: lint ## run linters, types, import rules, all tests, and build the docs wi
 test-fast: lint ## run linters, types, import rules and the quick tests
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-services: $(DEV_READY) ## run the tests that start daemons and kill them
-	$(BIN)/python -m pytest -m services
+services: ## install (apt, root) and start Slurm, RabbitMQ and PostgreSQL, for tests only
+	tests/services/services.sh start
+
+test-services: $(DEV_READY) ## run the tests that need `make services`
+	EMBARRIER_NO_SKIPS=1 $(BIN)/python -m pytest -m services
+
+stop-services: ## end what `make services` started
+	tests/services/services.sh stop
 
 lint: $(DEV_READY) ## run linters, types and import rules only
 	$(BIN)/ruff check .

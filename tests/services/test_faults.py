@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from shell import add_far_computer, make_shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.services]
+pytestmark = pytest.mark.slow
 
 SECONDS = 0.04  # of an evaluation
 LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '5', '--code', 'embarrier-worker@here')
