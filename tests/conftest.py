@@ -64,6 +64,7 @@ def make_calcjob_node(aiida_profile: Any, aiida_localhost: Any) -> Callable[...,
         outputs: dict[str, Any] | None = None,
         exit_status: int | None = None,
         exit_message: str | None = None,
+        caller: Any = None,
     ) -> CalcJobNode:
         node = CalcJobNode(
             computer=aiida_localhost, process_type=format_entry_point_string('aiida.calculations', entry_point)
@@ -71,6 +72,8 @@ def make_calcjob_node(aiida_profile: Any, aiida_localhost: Any) -> Callable[...,
         node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
         for label, value in inputs.items():
             node.base.links.add_incoming(value.store(), link_type=LinkType.INPUT_CALC, link_label=label)
+        if caller is not None:
+            node.base.links.add_incoming(caller, link_type=LinkType.CALL_CALC, link_label='iteration_01')
         node.store()
         retrieved = FolderData()
         for name, content in (files or {}).items():

@@ -28,9 +28,14 @@ PATIENCE = 120.0
     is_flag=True,
     help='Do not look for checkpoints in folders of jobs that were killed: where their computer cannot be reached.',
 )
+@click.option(
+    '--abandoned',
+    is_flag=True,
+    help='Nothing runs PROCESS any more, as the script that ran it was killed: mark it as killed first.',
+)
 @START
 @with_profile
-def command(node: str, no_fetch: bool, label: str | None, submit: bool, output_format: str) -> None:
+def command(node: str, no_fetch: bool, abandoned: bool, label: str | None, submit: bool, output_format: str) -> None:
     """Go on with PROCESS, which was killed, failed, or is paused (PK or UUID).
 
     It is started again with the same inputs. Jobs that were done are taken from the database, and the one that was not
@@ -46,7 +51,7 @@ def command(node: str, no_fetch: bool, label: str | None, submit: bool, output_f
     root = root_of(found)
     if root.pk != found.pk:
         _say(f'process {found.pk} is a part of {root.process_label} {root.pk}, which is resumed')
-    if not root.is_terminated and not _end(root):
+    if not root.is_terminated and not _end(root, abandoned):
         return
     _refuse_what_goes_on(root)
     if not no_fetch:
@@ -89,9 +94,10 @@ def _refuse_what_goes_on(root: ProcessNode) -> None:
 # ---------------------------------------------------------------- processes that have not ended
 
 
-def _end(root: ProcessNode) -> bool:
+def _end(root: ProcessNode, abandoned: bool) -> bool:
     """End a process that does not go on by itself; return False where it was only paused and goes on now.
 
+    :param abandoned: whether the user says that nothing runs it any more.
     :raises click.ClickException: where it runs, or will run by itself, with what to do.
     """
     from aiida.engine.processes.control import kill_processes, play_processes
@@ -109,18 +115,27 @@ def _end(root: ProcessNode) -> bool:
                 'end it there with Ctrl-C first'
             )
         _say(f'the terminal in which process {root.pk} ran is gone: it is marked as killed')
+        abandoned = True
+    if abandoned:
         _mark_as_killed(root)
         return True
-    if not get_manager().get_daemon_client().is_daemon_running:
+    manager = get_manager()
+    profile = manager.get_profile()
+    if profile is None or profile.process_control_backend is None:
+        raise click.ClickException(
+            f'process {root.pk} has not ended, and this profile has no daemon: a script runs it; where that was '
+            f'killed, `aiida-embarrier resume {root.pk} --abandoned`'
+        )
+    if not manager.get_daemon_client().is_daemon_running:
         raise click.ClickException(
             f'process {root.pk} is in the hands of the daemon, which does not run: after `verdi daemon start` it goes '
-            'on by itself'
+            f'on by itself; where a script ran it that was killed, `aiida-embarrier resume {root.pk} --abandoned`'
         )
     stuck = paused(root)
     if not stuck:
         raise click.ClickException(
             f'process {root.pk} has not ended: `aiida-embarrier watch {root.pk}` shows how it stands, '
-            f'`verdi process kill {root.pk}` ends it'
+            f'`verdi process kill {root.pk}` ends it; where nothing runs it any more, --abandoned'
         )
     for node in stuck:
         _say(f'{node.process_label} {node.pk} is paused: {node.process_status or "somebody asked for it"}')
@@ -144,7 +159,7 @@ def _mark_as_killed(node: ProcessNode) -> None:
         if not child.is_terminated:
             _mark_as_killed(child)
     node.set_process_state(ProcessState.KILLED)
-    node.set_process_status('the terminal in which it ran is gone')
+    node.set_process_status('marked as killed by `aiida-embarrier resume`: nothing ran it any more')
     node.delete_checkpoint()
     if isinstance(node, CalcJobNode):
         node.delete_state()
