@@ -50,7 +50,7 @@ class ProgressLog:
         numbers = ', '.join(
             f'{name.replace("_", " ")} {value:.4f}' if isinstance(value, float) else f'{name.replace("_", " ")} {value}'
             for name, value in task.progress().items()
-            if value is not None and not name.endswith('_threshold')
+            if value is not None and not isinstance(value, list) and not name.endswith('_threshold')
         )
         self._tell(f'{task.label} step {task.evaluated_step}: {numbers}')
 
