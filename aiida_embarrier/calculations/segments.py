@@ -144,13 +144,8 @@ def summarise_segments(band: BandData, original: BandData, parameters: Dict, **n
                 'energies_by': before.info.potential or before.info.functional,
             },
             'segments': rows,
-            'rate_limiting_segment': next(
-                (
-                    number
-                    for number, row in enumerate(rows, start=1)
-                    if row['images'][0] <= found.rate_limiting_images[1] <= row['images'][1]
-                ),
-                None,
+            'rate_limiting_segment': _rate_limiting(
+                rows, float(whole.energies[found.rate_limiting_images[1]] - whole.energies[0])
             ),
             'converged': whole.info.converged,
             'residual_force': whole.info.residual_force,
@@ -186,6 +181,17 @@ def _segments(parts: list[Band], zero: float, depth: float) -> list[dict[str, An
         )
         first += piece.n_images - 1
     return rows
+
+
+def _rate_limiting(rows: list[dict[str, Any]], top: float) -> int | None:
+    """Return the number of the segment whose saddle the rate-limiting rise ends at; of equal ones the highest to climb.
+
+    :param top: energy in eV at which the rise ends, relative to the first image of the whole path.
+    """
+    from aiida_embarrier.bands.barriers import TIE_TOLERANCE
+
+    as_high = [number for number, row in enumerate(rows) if abs(row['highest'] - top) <= TIE_TOLERANCE]
+    return 1 + max(as_high, key=lambda number: rows[number]['forward']) if as_high else None
 
 
 def _warnings(whole: Band, before: Band, found: Barriers, rows: list[dict[str, Any]], settled: list[int]) -> list[str]:

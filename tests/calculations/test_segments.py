@@ -91,6 +91,26 @@ def test_join_and_summary(path):
     assert summary['warnings'] == []
 
 
+@pytest.mark.parametrize(
+    ('energies', 'equivalent', 'segment'),
+    [
+        ([0.0, 0.1, 0.257, 0.1, -0.01, 0.1, 0.257, 0.1, 0.0], True, 2),  # as high, but from a lower place
+        ([0.0, 0.1, 0.4, 0.1, 0.05, 0.1, 0.3, 0.1, 0.0], True, 1),
+        ([0.0, 0.1, 0.2, 0.1, 0.05, 0.1, 0.3, 0.1, 0.0], True, 2),
+        ([0.0, 0.1, 0.2, -0.5, -1.0, -0.8, -0.5, -0.8, -1.0], False, 2),  # lower, but the larger rise
+    ],
+)
+def test_rate_limiting_segment(path, energies, equivalent, segment):
+    given = path.replace(energies=energies, equivalent_endpoints=equivalent)
+    pieces = {'segment_1': BandData(part(given, 0, 4)), 'segment_2': BandData(part(given, 4, 8))}
+    parameters = Dict({'depth': 0.02, 'notes': [], 'settled': []})
+    node = BandData(given)
+    summary = summarise_segments(node, node, parameters, **pieces)
+    assert summary['rate_limiting_segment'] == segment
+    limiting = summary['segments'][segment - 1]
+    assert summary['barriers']['rate_limiting'] >= limiting['forward'] - 1e-9
+
+
 def test_warnings_of_a_split_path(path):
     """A segment that has a minimum itself, one without a saddle that did not converge, and another method."""
     falling = part(path, 4, 8).replace(energies=path.energies[8] - np.arange(5) / 100, converged=False)
