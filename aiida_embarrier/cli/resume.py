@@ -12,6 +12,7 @@ from aiida_embarrier.cli.launch.start import START, start
 from aiida_embarrier.cli.params import find_node, with_profile
 
 if TYPE_CHECKING:
+    from aiida.engine import ProcessBuilder
     from aiida.orm import CalcJobNode, ProcessNode
     from aiida.transports import Transport
 
@@ -57,12 +58,26 @@ def command(node: str, no_fetch: bool, abandoned: bool, label: str | None, submi
     if not no_fetch:
         _fetch_checkpoints(root)
     start(
-        root.get_builder_restart(),
+        _builder(root),
         label=label or root.label,
         submit=submit,
         output_format=output_format,
         resumes=root,
     )
+
+
+def _builder(root: ProcessNode) -> ProcessBuilder:
+    """Return the inputs of a process again; a job that nobody called gets its checkpoint itself."""
+    from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.engines.resumption import last_checkpoint
+
+    builder = root.get_builder_restart()
+    checkpoint = last_checkpoint(root) if isinstance(root, CalcJobNode) else None
+    if checkpoint is not None:
+        builder.checkpoint = checkpoint
+        builder.pop('afresh', None)  # that was done before it was written
+    return builder
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,6 @@
 """``resume``: what it refuses, what it ends first, and the checkpoints that it fetches."""
 
+import io
 import os
 import socket
 import subprocess
@@ -8,12 +9,14 @@ import time
 import psutil
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import CalcJobNode, Int, QueryBuilder, RemoteData, SinglefileData, WorkChainNode, load_node
+from aiida.orm import CalcJobNode, Int, List, QueryBuilder, RemoteData, SinglefileData, WorkChainNode, load_node
 from click.testing import CliRunner
 from plumpy import ProcessState
+from systems import straight_band
 
 from aiida_embarrier.cli import main, resume
 from aiida_embarrier.cli.running import TERMINAL, still_there, this_terminal
+from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.resumption import RESUMES
 
 
@@ -78,6 +81,17 @@ def test_part_of_a_process_stands_for_the_whole(barrier, started):
     end(barrier)
     (job,) = barrier.called
     assert f'process {job.pk} is a part of MigrationBarrierWorkChain {barrier.pk}, which is resumed' in run(job.pk)
+
+
+def test_job_of_its_own_gets_its_checkpoint(aiida_profile_clean, make_calcjob_node, started):
+    inputs = {'bands__band': BandData(straight_band()), 'afresh': List(['band'])}
+    outputs = {'checkpoint': SinglefileData(io.BytesIO(b'state'))}
+    job = make_calcjob_node('embarrier.potential.neb', inputs, outputs=outputs, exit_status=401)
+    run(job.pk)
+    builder = started[0]['builder']
+    assert builder.checkpoint.uuid == job.outputs.checkpoint.uuid
+    assert builder.bands['band'].uuid == job.inputs.bands.band.uuid
+    assert 'afresh' not in builder
 
 
 def test_folder_that_cannot_be_looked_into(barrier, started, monkeypatch):
