@@ -11,7 +11,7 @@ DEV_READY := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast services test-services stop-services lint docs clean
+.PHONY: help demo test test-fast services test-services stop-services lint docs peers clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,8 @@ test-services: $(DEV_READY) ## run the tests that need `make services`
 stop-services: ## end what `make services` started
 	tests/services/services.sh stop
 
+peers: .venv-peers/.installed ## install the packages that the benchmarks compare with, in .venv-peers
+
 lint: $(DEV_READY) ## run linters, types and import rules only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +58,12 @@ $(DEMO_READY): pyproject.toml constraints.txt | $(BIN)/python
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) '.[dev,docs]'
 	@touch $@ $(DEMO_READY)
+
+# Peers have an environment of their own: none of their dependencies is one of ours.
+.venv-peers/.installed: tests/benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --disable-pip-version-check --requirement tests/benchmarks/peers.txt
+	@touch $@
 
 # Debian splits ensurepip off Python; without it `python3 -m venv` leaves a broken environment behind.
 $(BIN)/python:

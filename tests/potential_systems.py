@@ -104,6 +104,29 @@ def adatom_hop(element, n_images=5):
 # ---------------------------------------------------------------- real crystals and ASE's own NEB, for comparison
 
 
+def relaxed_with(structures, evaluator):
+    """Return ASE atoms relaxed at fixed cell to the default threshold."""
+    tasks = [
+        Relaxation(
+            RelaxTask(
+                label=f'structure_{number}',
+                structure=Geometry(
+                    lattice=atoms.cell.array.tolist(),
+                    elements=atoms.get_chemical_symbols(),
+                    positions=atoms.positions.tolist(),
+                ),
+            )
+        )
+        for number, atoms in enumerate(structures)
+    ]
+    run_tasks(tasks, evaluator)
+    relaxed_structures = [atoms.copy() for atoms in structures]
+    for task, atoms in zip(tasks, relaxed_structures, strict=True):
+        assert task.status == Status.CONVERGED, task.message
+        atoms.positions = np.array(task.result().structure.positions)
+    return relaxed_structures
+
+
 def crystal_hop(structure, spec, n_images=5):
     """Return a band of the shortest vacancy hop of Li in a crystal at fixed cell, endpoints relaxed."""
     lithium = [index for index, atom in enumerate(structure) if atom.symbol == 'Li']
@@ -112,25 +135,8 @@ def crystal_hop(structure, spec, n_images=5):
     initial, final = structure.copy(), structure.copy()
     final.positions[ion] += structure.get_distance(ion, vacancy, mic=True, vector=True)
     del initial[vacancy], final[vacancy]
-    tasks = [
-        Relaxation(
-            RelaxTask(
-                label=label,
-                structure=Geometry(
-                    lattice=atoms.cell.array.tolist(),
-                    elements=atoms.get_chemical_symbols(),
-                    positions=atoms.positions.tolist(),
-                ),
-            )
-        )
-        for label, atoms in (('initial', initial), ('final', final))
-    ]
     with open_evaluator(spec, 'cpu', processes=1) as evaluator:
-        run_tasks(tasks, evaluator)
-    ends = [initial.copy(), final.copy()]
-    for task, atoms in zip(tasks, ends, strict=True):
-        assert task.status == Status.CONVERGED, task.message
-        atoms.positions = np.array(task.result().structure.positions)
+        ends = relaxed_with([initial, final], evaluator)
     images = [ends[0].copy() for _ in range(n_images - 1)] + [ends[1]]
     NEB(images, method='improvedtangent').interpolate('idpp')
     return band_of(images, [ion - (ion > vacancy)])

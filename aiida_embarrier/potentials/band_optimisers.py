@@ -96,6 +96,8 @@ class QuasiNewtonBand:
     L-BFGS on the whole band as one point (`tests/benchmarks/band_optimisers.py`).
 
     :param max_step_length: longest step of an atom in Å.
+    :param spring_constant: of the springs in what drives the band, in eV/Å².
+    :param force_threshold: of a converged band in eV/Å.
     """
 
     #: Curvature before anything is known, in eV/Å².
@@ -114,11 +116,16 @@ class QuasiNewtonBand:
     OVERSHOOT = 0.5
     #: Smallest part of a Newton step that an image makes which went too far.
     LEAST_TRUST = 0.1
+    #: An image stays where it is, and is not evaluated again, while the force that counts is below this part of its
+    #: threshold, and it lies in the middle of its neighbours within this part of their distance.
+    REST = 0.8
+    REST_SPACING = 0.1
     #: Part of the way to even spacing that an image goes in one step.
     SPACING_STEP = 0.5
 
-    def __init__(self, max_step_length: float, spring_constant: float) -> None:
+    def __init__(self, max_step_length: float, spring_constant: float, force_threshold: float) -> None:
         self._max_step_length = max_step_length
+        self._force_threshold = force_threshold
         self._spring_constant = spring_constant
         self._pairs: deque[tuple[int, np.ndarray, np.ndarray]] = deque(maxlen=self.MEMORY)
         self._before: tuple[np.ndarray, np.ndarray] | None = None
@@ -143,6 +150,8 @@ class QuasiNewtonBand:
         for i, tangent in enumerate(tangents):
             move = self._trust[i] * self._newton(i + 1, across[i].ravel()).reshape(tangent.shape)
             moves[i] = move - np.vdot(move, tangent) * tangent
+            if i + 1 != climbing and self._is_at_rest(i, positions, band_forces, along[i]):
+                continue
             if i + 1 == climbing:
                 ahead = along[i] / self._curvature_along(positions, forces, tangent, climbing)
             else:
@@ -152,6 +161,13 @@ class QuasiNewtonBand:
             moved[i] += move * min(1.0, self._max_step_length / longest) if longest > 0 else 0.0
         self._moves, self._gains = moves, np.einsum('iax,iax->i', moves, across)
         return moved
+
+    def _is_at_rest(self, i: int, positions: np.ndarray, band_forces: BandForces, along: float) -> bool:
+        """Return whether a moving image may stay where it is, so that it need not be evaluated again."""
+        if band_forces.residuals[i + 1] >= self.REST * self._force_threshold:
+            return False
+        step = np.linalg.norm(positions[i + 2] - positions[i]) / 2
+        return abs(along) / (2 * self._spring_constant) < self.REST_SPACING * float(step)
 
     def _judge(self, across: np.ndarray) -> None:
         """Trust the Newton steps of an image less where the last one went too far: the force now points back."""

@@ -94,7 +94,7 @@ class NudgedElasticBand(OptimisationTask):
     def _new_optimiser(self) -> BandOptimiser:
         task = self._task
         if task.optimiser == 'quasi_newton':
-            return QuasiNewtonBand(task.max_step_length, task.spring_constant)
+            return QuasiNewtonBand(task.max_step_length, task.spring_constant, task.force_threshold)
         return FireBand(self._positions[1:-1].size, task.time_step, task.max_step_length)
 
     # ---------------------------------------------------------------- evaluation
@@ -240,8 +240,10 @@ class NudgedElasticBand(OptimisationTask):
         assert self._driving is not None
         moved = self._positions.copy()
         moved[1:-1] = self._optimiser.step(self._positions, self._forces, self._driving, self._climbing_image)
-        self._positions = moved if self._mirror is None else self._mirror.symmetrised(moved)
-        self._known[1:-1] = False
+        if self._mirror is not None:
+            moved = self._mirror.symmetrised(moved)
+        self._known = np.all(moved == self._positions, axis=(1, 2))  # what stayed is not evaluated again
+        self._positions = moved
         collapsed = self._collapsed()
         if collapsed is not None:
             self._end(Status.COLLAPSED, collapsed)
