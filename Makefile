@@ -30,7 +30,7 @@ services: ## install (apt, root) and start Slurm, RabbitMQ and PostgreSQL, for t
 	tests/services/services.sh start
 
 test-services: $(DEV_READY) ## run the tests that need `make services`
-	EMBARRIER_NO_SKIPS=1 $(BIN)/python -m pytest -m services
+	EMBARRIER_NO_SKIPS=1 $(BIN)/python -m pytest -m services tests/services
 
 stop-services: ## end what `make services` started
 	tests/services/services.sh stop

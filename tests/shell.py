@@ -25,9 +25,10 @@ class Shell:
     """Runs commands with an own AiiDA configuration.
 
     :param folder: working directory, with the configuration and the folder of the jobs.
+    :param variables: further environment variables.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith('AIIDA')},
@@ -35,6 +36,7 @@ class Shell:
             'PATH': f'{BIN}{os.pathsep}{os.environ["PATH"]}',  # AiiDA starts its daemon by name
             # where the calculators of the tests are, and whatever a test puts into its folder
             'PYTHONPATH': os.pathsep.join(map(str, (TESTS, TESTS.parent, folder))),
+            **variables,
         }
 
     def __call__(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -116,11 +118,16 @@ def make_shell(folder: Path, prepend_text: str = '') -> Shell:
     shell('verdi', 'presto', '--use-zeromq', '-n', '-p', 'test')
     setup = ('aiida-embarrier', 'setup', '--computer', 'here', '--work-dir', folder / 'work')
     shell(*setup, *(('--prepend-text', prepend_text) if prepend_text else ()))
+    write_structures(folder)
+    return shell
+
+
+def write_structures(folder: Path) -> None:
+    """Write a crystal, Al.cif, and both ends of a hop in it, A.vasp and B.vasp."""
     aluminium((1, 1, 1)).to_file(str(folder / 'Al.cif'))
     initial, final = aluminium_vacancy_ends()
     initial.to_file(str(folder / 'A.vasp'), fmt='poscar')
     final.to_file(str(folder / 'B.vasp'), fmt='poscar')
-    return shell
 
 
 FAR_TRANSPORT = """

@@ -3,7 +3,7 @@
 # systemd, bound to 127.0.0.1, with ports and configuration of their own. What a machine has of its own stays untouched.
 #
 #   services.sh start     install what is missing, start what does not run, and wait until all of it answers
-#   services.sh stop      end what was started, by the process ids recorded then
+#   services.sh stop      end what was started, by the process ids recorded then, and remove its data
 #   services.sh status    say what runs; exit status 1 unless all of it does
 #
 # Everything they write lies in $EMBARRIER_SERVICES, /var/lib/embarrier-services unless set; services.json there says
@@ -251,6 +251,8 @@ stop() {
     fi
     rm -f "$state/services.json"
     for ((index = ${#services[@]} - 1; index >= 0; index--)); do end "${services[index]}"; done
+    # What they kept was for tests; their logs stay.
+    rm -rf "$state/slurmctld/state" "$state/slurmd/spool" "$state/postgresql/data" "$state/rabbitmq/data"
 }
 
 status() {
