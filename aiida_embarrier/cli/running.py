@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from aiida.engine.runners import Runner
 from aiida.manage import get_manager
+from aiida.schedulers import JobState
 from plumpy.greenback_bridge import run_with_portal
 from plumpy.process_states import KillInterruption
 from tqdm import tqdm
@@ -105,6 +106,8 @@ class TerminalRunner(Runner):
 def ask_to_stop(process: Process) -> bool:
     """Ask a job of the worker on this machine to stop after the round it is in; return whether it could be asked."""
     if not isinstance(process, WorkerCalculation):
+        return False
+    if process.node.get_scheduler_state() != JobState.RUNNING:  # one in a queue would have to start first
         return False
     folder = process.node.get_remote_workdir()
     if folder is None or not is_here(process.node) or not Path(folder).is_dir():
