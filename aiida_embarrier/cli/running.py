@@ -131,7 +131,8 @@ def run_in_terminal(builder: ProcessBuilder, resumes: ProcessNode | None = None)
         broker_submit=False,
         communicator=None,
         persister=manager.get_persister(),
-        poll_interval=0.0 if profile.is_test_profile else manager.get_option('runner.poll.interval'),
+        # Without a communicator only a look tells that a child has ended; many profiles have a minute between two.
+        poll_interval=0.0 if profile.is_test_profile else POLL_INTERVAL,
     )
     runner.loop.set_exception_handler(_ignore_kills)
     process = runner.instantiate_process(builder)
