@@ -33,9 +33,9 @@ class SlurmBench(Bench):
     :param shell: of the profile.
     """
 
-    def arguments(self, name: str) -> list[object]:
+    def arguments(self, name: str, seconds: float = SECONDS) -> list[object]:
         """Return the arguments of a launch through Slurm."""
-        return [*super().arguments(name), '--code', 'embarrier-worker@cluster']
+        return [*super().arguments(name, seconds), '--code', 'embarrier-worker@cluster']
 
     def running_folders(self) -> list[Path]:
         """Return the folders in which workers are at work, without that of the run that meets its limit meanwhile."""
@@ -133,8 +133,7 @@ def reference(bench):
     bench.shell(*bench.arguments('reference'))
     bench.expected = bench.evaluated('reference')
     assert bench.expected.total() > 30
-    seconds = f'engine.potential.arguments.seconds={LONG / bench.expected.total():.2f}'
-    bench.limited = bench.submit('limited', '--queue', 'minute', '--set', seconds)
+    bench.limited = bench.submit('limited', '--queue', 'minute', seconds=LONG / bench.expected.total())
     wait_until(lambda: bench.evaluated('limited').total() > 0, 90)
     return bench
 
