@@ -145,12 +145,17 @@ class QuasiNewtonBand:
         along = np.einsum('iax,iax->i', driving, tangents)
         across = driving - along[:, None, None] * tangents
         self._judge(across)
+        at_rest = [
+            i + 1 != climbing and self._is_at_rest(i, positions, band_forces, along[i]) for i in range(len(tangents))
+        ]
+        if all(at_rest):  # and yet the band has not converged: its images are spaced too unevenly
+            at_rest = [False] * len(at_rest)
         moves = np.zeros_like(across)
         moved = positions[1:-1].copy()
         for i, tangent in enumerate(tangents):
             move = self._trust[i] * self._newton(i + 1, across[i].ravel()).reshape(tangent.shape)
             moves[i] = move - np.vdot(move, tangent) * tangent
-            if i + 1 != climbing and self._is_at_rest(i, positions, band_forces, along[i]):
+            if at_rest[i]:
                 continue
             if i + 1 == climbing:
                 ahead = along[i] / self._curvature_along(positions, forces, tangent, climbing)

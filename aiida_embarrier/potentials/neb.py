@@ -43,8 +43,8 @@ class NudgedElasticBand(OptimisationTask):
     `spacing_tolerance`.
 
     Where symmetry reverses a path with an odd number of images, only its first half is evaluated, up to the middle, and
-    the second is mapped from it. That the potential agrees is seen at the first step, where the endpoint and the image at the far end are
-    evaluated, too; if it does not, all images are evaluated as on any path.
+    the second is mapped from it. That the potential agrees is seen at the first step, where the endpoint and the image
+    at the far end are evaluated, too; if it does not, all images are evaluated as on any path.
 
     :param task: settings.
     :param band: starting band.

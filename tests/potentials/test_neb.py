@@ -114,7 +114,7 @@ def test_every_geometry_is_evaluated_once(hops):
     band = hops('Au adatom')
     task, evaluator = run(band, emt(), use_symmetry=False)
     assert len(set(evaluator.seen)) == len(evaluator.seen) == task.n_evaluations
-    assert task.n_evaluations == band.n_images + task.n_steps * (band.n_images - 2)
+    assert task.n_evaluations <= band.n_images + task.n_steps * (band.n_images - 2)
     assert len(task.result().barriers) == task.n_steps + 1
     assert task.result().mirrored is False
 
@@ -131,12 +131,23 @@ def test_half_of_a_mirrored_path_is_mapped(n_images, optimiser):
     assert len(set(evaluator.seen)) == len(evaluator.seen) == task.n_evaluations
     # the first step evaluates the far end, too, to see whether the potential agrees
     half = (n_images - 1) // 2
-    assert task.n_evaluations == 3 + half + task.n_steps * half
+    most = 3 + half + task.n_steps * half
+    assert task.n_evaluations <= most  # images at rest are not evaluated again
+    assert optimiser != 'fire' or task.n_evaluations == most
     assert result.barriers[-1] == pytest.approx(whole.result().barriers[-1], abs=2e-3)
     for index in range(n_images):
         outcome = evaluator.model.evaluate([task.band.atoms(index)])[0]
         assert task.band.energies[index] == pytest.approx(outcome.energy, abs=1e-4)
         np.testing.assert_allclose(task.band.forces[index], outcome.forces, atol=2e-3)
+
+
+def test_images_at_rest_are_not_evaluated_again():
+    """The images beside the ends of a long way are at rest before that at the saddle is."""
+    band = line([[0, 0, 0], [0.05, 0.3, 0], [1.5, -0.2, 0], [3, 0, 0]], 9)
+    task, evaluator = run(band, surface('CurvedCosine'), force_threshold=0.05, use_symmetry=False)
+    assert task.status == Status.CONVERGED
+    assert len(set(evaluator.seen)) == task.n_evaluations < band.n_images + task.n_steps * (band.n_images - 2)
+    assert np.all(task.band.max_perpendicular_forces[1:-1] < 0.05)
 
 
 def test_path_with_an_even_number_of_images_is_not_mirrored():
@@ -212,20 +223,18 @@ def test_no_step_at_all(hops):
     assert np.isfinite(task.band.energies).all()
 
 
-def test_no_step_of_an_atom_is_longer_than_allowed(hops):
-    task = NudgedElasticBand(
-        NebTask(label='path', max_step_length=0.02, max_steps=30, use_symmetry=False), hops('Au adatom'), emt()
+@pytest.mark.parametrize('optimiser', ['quasi_newton', 'fire'])
+def test_no_step_of_an_atom_is_longer_than_allowed(hops, optimiser):
+    settings = NebTask(
+        label='path', optimiser=optimiser, max_step_length=0.02, max_steps=30, force_threshold=0.01, use_symmetry=False
     )
+    task = NudgedElasticBand(settings, hops('Au adatom'), emt())
     evaluator = Counting(emt())
-    longest, before = 0.0, None
+    longest, before = 0.0, task.state()['positions']
     while not task.finished:
-        asked = task.ask()
-        moving = np.stack([atoms.positions for atoms in asked])
-        moving = moving[1:-1] if before is None else moving
-        if before is not None:
-            longest = max(longest, np.linalg.norm(moving - before, axis=2).max())
-        before = moving
-        task.tell(evaluator.evaluate(asked))
+        task.tell(evaluator.evaluate(task.ask()))
+        now = task.state()['positions']
+        longest, before = max(longest, np.linalg.norm(now - before, axis=2).max()), now
     assert longest == pytest.approx(0.02)
 
 
