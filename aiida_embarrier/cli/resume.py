@@ -119,7 +119,7 @@ def _end(root: ProcessNode, abandoned: bool) -> bool:
     from aiida.manage import get_manager
     from aiida.orm import CalcJobNode
 
-    from aiida_embarrier.cli.running import TERMINAL, still_there
+    from aiida_embarrier.cli.running import TERMINAL, daemon_runs, still_there
     from aiida_embarrier.cli.watch import paused
 
     terminal = root.base.extras.get(TERMINAL, None)
@@ -134,14 +134,13 @@ def _end(root: ProcessNode, abandoned: bool) -> bool:
     if abandoned:
         _mark_as_killed(root)
         return True
-    manager = get_manager()
-    profile = manager.get_profile()
+    profile = get_manager().get_profile()
     if profile is None or profile.process_control_backend is None:
         raise click.ClickException(
             f'process {root.pk} has not ended, and this profile has no daemon: a script runs it; where that was '
             f'killed, `aiida-embarrier resume {root.pk} --abandoned`'
         )
-    if not manager.get_daemon_client().is_daemon_running:
+    if not daemon_runs():
         raise click.ClickException(
             f'process {root.pk} is in the hands of the daemon, which does not run: after `verdi daemon start` it goes '
             f'on by itself; where a script ran it that was killed, `aiida-embarrier resume {root.pk} --abandoned`'

@@ -34,12 +34,21 @@ if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
     from aiida.orm import ProcessNode
 
-__all__ = ('TERMINAL', 'Interrupted', 'run_in_terminal', 'still_there')
+__all__ = ('TERMINAL', 'Interrupted', 'daemon_runs', 'run_in_terminal', 'still_there')
 
 POLL_INTERVAL = 0.5  # s
 
 #: Extra of a process that runs in a terminal: which, so that one that was left behind is known.
 TERMINAL = 'embarrier_terminal'
+
+
+def daemon_runs() -> bool:
+    """Return whether the daemon of the profile runs; AiiDA looks for a file only, which a killed one leaves behind."""
+    number = get_manager().get_daemon_client().get_daemon_pid()
+    try:
+        return number is not None and 'start-circus' in psutil.Process(number).cmdline()
+    except psutil.Error:
+        return False
 
 
 def this_terminal() -> dict[str, Any]:

@@ -328,14 +328,14 @@ def test_interrupted_job_on_another_computer_is_resumed(reference):
 def test_interrupted_network_is_resumed(bench):
     """Several bands in one job, below work chains of work chains."""
 
-    def arguments(name):
-        given = [word for word in bench.arguments(name) if word not in LINE and word != 'barrier']
+    def arguments(name, seconds=SECONDS):
+        given = [word for word in bench.arguments(name, seconds) if word not in LINE and word != 'barrier']
         hops = ('Al.cif', '--ion', 'Al', '--hops', '0,1', '--images', '5', '--code', 'embarrier-worker@here')
         return [*given[:2], 'network', *hops, *given[2:], '--set', 'min_image_distance=7.5']
 
     bench.shell(*arguments('network-reference'))
     whole = bench.evaluated('network-reference')
-    process = bench.shell.start(*arguments('network'))
+    process = bench.shell.start(*arguments('network', SLOW))
     bench.wait_for_band('network', whole.total() // 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=90)
@@ -369,7 +369,7 @@ def test_paused_process_goes_on(reference):
 def test_daemon_that_does_not_run(reference):
     pk = reference.submit('stopped', seconds=SLOW)
     reference.wait_for_band('stopped')
-    reference.shell('verdi', 'daemon', 'stop')
+    reference.shell.kill_daemon()
     assert 'after `verdi daemon start`' in reference.shell('aiida-embarrier', 'resume', pk, code=1).stderr
     reference.shell('verdi', 'daemon', 'start', '1')
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)

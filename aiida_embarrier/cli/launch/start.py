@@ -62,6 +62,7 @@ def _submit(builder: ProcessBuilder, resumes: ProcessNode | None) -> ProcessNode
     from aiida.engine.utils import instantiate_process
     from aiida.manage import get_manager
 
+    from aiida_embarrier.cli.running import daemon_runs
     from aiida_embarrier.engines.resumption import RESUMES
 
     profile = get_manager().get_profile()
@@ -70,12 +71,9 @@ def _submit(builder: ProcessBuilder, resumes: ProcessNode | None) -> ProcessNode
             'this profile has no broker, so nothing can be submitted: leave out --submit, or '
             '`verdi profile configure-broker core.zeromq`'
         )
-    if not get_manager().get_daemon_client().is_daemon_running:
+    if not daemon_runs():
         raise click.ClickException(NO_DAEMON)
-    try:
-        runner = get_manager().get_runner()
-    except ConnectionError as error:  # a daemon that was killed leaves the file with its number behind
-        raise click.ClickException(f'{NO_DAEMON}\n\n({error})') from error
+    runner = get_manager().get_runner()
     process = instantiate_process(runner, builder)
     if resumes is not None:  # which has to be known before the daemon looks at it; `submit` leaves no time for that
         process.node.base.extras.set(RESUMES, resumes.uuid)
