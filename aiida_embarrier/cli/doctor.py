@@ -107,8 +107,9 @@ def _profile(name: str | None) -> Iterator[Finding]:
     from aiida.manage import get_manager
     from aiida.orm import Computer, InstalledCode, QueryBuilder
 
-    manager = get_manager()
-    profile = manager.get_profile()
+    from aiida_embarrier.cli.running import daemon_runs
+
+    profile = get_manager().get_profile()
     assert profile is not None
     yield Finding('profile', 'ok', f'{profile.name}, storage {profile.storage_backend}')
     broker = profile.process_control_backend
@@ -121,7 +122,7 @@ def _profile(name: str | None) -> Iterator[Finding]:
         )
     else:
         yield Finding('broker', 'ok', broker)
-        if manager.get_daemon_client().is_daemon_running:
+        if daemon_runs():
             yield Finding('daemon', 'ok', 'running')
         else:
             yield Finding('daemon', 'optional', 'not running: --submit needs it', 'verdi daemon start')
