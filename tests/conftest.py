@@ -51,6 +51,15 @@ def worker_code(aiida_profile: Any, aiida_localhost: Any) -> Any:
 
 
 @pytest.fixture
+def aiida_localhost(aiida_computer_local: Any) -> Any:
+    """Return AiiDA's own computer of this machine, without a login shell: it takes half a second for each command."""
+    computer = aiida_computer_local(label='localhost', configure=False)
+    if not computer.is_configured:
+        computer.configure(safe_interval=0.0, use_login_shell=False)
+    return computer
+
+
+@pytest.fixture
 def make_calcjob_node(aiida_profile: Any, aiida_localhost: Any) -> Callable[..., Any]:
     """Return a factory of finished CalcJob nodes with retrieved files, for parsers and handlers."""
     from aiida.common.links import LinkType

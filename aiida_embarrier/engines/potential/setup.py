@@ -52,7 +52,8 @@ def setup_computer(
     computer.set_default_mpiprocs_per_machine(1)  # the worker is one process, which starts its own
     computer.store()
     if transport == 'core.local':  # a connection to another machine is for the user to configure
-        computer.configure(user=User.collection.get_default(), safe_interval=0.0)
+        # a login shell would read the profile of the user, and may take half a second, for every command of AiiDA
+        computer.configure(user=User.collection.get_default(), safe_interval=0.0, use_login_shell=False)
         computer.set_minimum_job_poll_interval(1.0)
     return computer, True
 
