@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
 __all__ = ('BandForces', 'band_forces', 'image_spacing')
 
@@ -88,7 +88,7 @@ def band_forces(
     return BandForces(driving, residuals, tangents)
 
 
-def image_spacing(positions: np.ndarray, climbing: Sequence[int] = ()) -> float:
+def image_spacing(positions: np.ndarray, climbing: Collection[int] = ()) -> float:
     """Return the largest deviation of a distance between neighbouring images from its mean, relative to that mean.
 
     Beside a climbing image the distances of its two sides have means of their own, as it moves freely between them.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiida.orm import Dict, List
+from aiida.orm import Dict, List, Str
 from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.bands.interpolation import check_clearance
@@ -14,7 +14,10 @@ from aiida_embarrier.calculations.paths import align_nodes, resolve_hop
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.protocols import closest, resolve_protocol
 
-__all__ = ('barrier_protocol', 'port_validator', 'validate_inputs')
+if TYPE_CHECKING:
+    from aiida.engine import ProcessSpec
+
+__all__ = ('barrier_protocol', 'define_engine_inputs', 'port_validator', 'validate_inputs')
 
 PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
 HOST_TREATMENTS = ('none', 'positions', 'cell')
@@ -152,6 +155,20 @@ def check_engine(value: Any) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def define_engine_inputs(spec: ProcessSpec) -> None:
+    """Define the inputs that name an engine and fill its work chains."""
+    spec.input(
+        'engine',
+        valid_type=Str,
+        default=lambda: Str('potential'),
+        validator=port_validator(check_engine),
+        help='Name of the engine.',
+    )
+    spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
+    for kind in ('relax', 'neb'):
+        spec.input_namespace(f'engine_inputs.{kind}', dynamic=True, required=False)
 
 
 def validate_inputs(inputs: Any, _: Any) -> str | None:

@@ -17,9 +17,9 @@ from aiida_embarrier.workflows.barrier_inputs import (
     PROTOCOL_CHECKS,
     barrier_protocol,
     check_distance,
-    check_engine,
     check_n_images,
     check_supercell,
+    define_engine_inputs,
     port_validator,
 )
 
@@ -102,16 +102,7 @@ class MigrationWorkChain(WorkChain):
             validator=port_validator(check_supercell),
             help='Supercell, three numbers or a matrix, instead of the smallest that keeps `min_image_distance`.',
         )
-        spec.input(
-            'engine',
-            valid_type=Str,
-            default=lambda: Str('potential'),
-            validator=port_validator(check_engine),
-            help='Name of the engine.',
-        )
-        spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
-        for kind in ('relax', 'neb'):
-            spec.input_namespace(f'engine_inputs.{kind}', dynamic=True, required=False)
+        define_engine_inputs(spec)
         spec.output('host', valid_type=StructureData, required=False, help='The relaxed host.')
         spec.exit_code(201, 'ERROR_INVALID_PATH', message='No path can be made of the input: {message}')
         spec.exit_code(310, 'ERROR_HOST', message='The relaxation of the host failed: {message}')

@@ -20,8 +20,8 @@ from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.workflows.barrier_inputs import (
     barrier_protocol,
-    check_engine,
     check_n_images,
+    define_engine_inputs,
     port_validator,
     validate_engine_inputs,
 )
@@ -102,16 +102,7 @@ class SegmentedBarrierWorkChain(WorkChain):
             validator=port_validator(check_rounds),
             help='How often segments are split again where they have an interior minimum themselves; 1 for never.',
         )
-        spec.input(
-            'engine',
-            valid_type=Str,
-            default=lambda: Str('potential'),
-            validator=port_validator(check_engine),
-            help='Name of the engine.',
-        )
-        spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
-        for kind in ('relax', 'neb'):
-            spec.input_namespace(f'engine_inputs.{kind}', dynamic=True, required=False)
+        define_engine_inputs(spec)
         spec.inputs.validator = validate_inputs
 
         spec.outline(
