@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.services]
 
 STATE = Path(os.environ.get('EMBARRIER_SERVICES', '/var/lib/embarrier-services'))
 DATABASE = 'embarrier_test'
+PACE = 0.25  # s of an evaluation, for runs that are to be met before they end
 #: Slurm looks at time limits every half minute: a run that is to meet one of a minute takes longer than both.
 LONG = 100  # s
 
@@ -40,7 +41,8 @@ class SlurmBench(Bench):
     def running_folders(self) -> list[Path]:
         """Return the folders in which workers are at work, without that of the run that meets its limit meanwhile."""
         limited = str(self.log('limited'))
-        return [folder for folder in super().running_folders() if limited not in (folder / 'job.json').read_text()]
+        jobs = [folder / 'job.json' for folder in super().running_folders()]
+        return [job.parent for job in jobs if job.is_file() and limited not in job.read_text()]
 
     def slurm(self, *command: object) -> str:
         """Return what a command of Slurm prints."""
@@ -139,7 +141,7 @@ def reference(bench):
 
 
 def test_barrier(reference):
-    pk = reference.submit('barrier')
+    pk = reference.submit('barrier', seconds=PACE)
     folder = reference.wait_for_band('barrier', 10)
     assert reference.states()[reference.number_of(folder)] == 'R'
     shown = reference.shell('aiida-embarrier', 'watch', pk, '--once').stdout
@@ -162,8 +164,8 @@ def test_cores(reference):
 
 
 def test_wall_time_that_the_worker_keeps(reference):
-    seconds = 8 + round(reference.expected.total() * SECONDS / 3)  # a third of the run, and time to start
-    pk = reference.submit('wall', '--wall-time', seconds)
+    wall_time = 12 + round(reference.expected.total() * PACE)  # half of the run, and time to start
+    pk = reference.submit('wall', '--wall-time', wall_time, seconds=2 * PACE)
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('wall') == 0
     statuses = [status for status, _ in reference.jobs(pk)]
@@ -172,8 +174,8 @@ def test_wall_time_that_the_worker_keeps(reference):
 
 def test_cancelled_job(reference):
     """Slurm sends SIGTERM, as it does at the end of the wall time, and half a minute later SIGKILL."""
-    pk = reference.submit('cancelled')
-    number = reference.number_of(reference.wait_for_band('cancelled'))
+    pk = reference.submit('cancelled', seconds=PACE)
+    number = reference.number_of(reference.wait_for_band('cancelled', 15))
     reference.slurm('scancel', number)
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('cancelled') == 0
@@ -181,8 +183,8 @@ def test_cancelled_job(reference):
 
 
 def test_killed_job(reference):
-    pk = reference.submit('killed')
-    folder = reference.wait_for_band('killed')
+    pk = reference.submit('killed', seconds=PACE)
+    folder = reference.wait_for_band('killed', 15)
     reference.slurm('scancel', '--full', '--signal=KILL', reference.number_of(folder))
     wait_until(lambda: folder not in reference.running_folders())
     lost = reference.evaluated('killed').total() - saved(folder / 'checkpoint.npz')
@@ -192,7 +194,7 @@ def test_killed_job(reference):
 
 
 def test_daemon_is_killed_and_started_again(reference):
-    pk = reference.submit('daemon')
+    pk = reference.submit('daemon', seconds=PACE)
     number = reference.number_of(reference.wait_for_band('daemon', 10))
     reference.shell.kill_daemon()
     assert reference.states()[number] == 'R'
@@ -203,8 +205,8 @@ def test_daemon_is_killed_and_started_again(reference):
 
 
 def test_killed_process_ends_its_job_and_is_resumed(reference):
-    pk = reference.submit('process')
-    number = reference.number_of(reference.wait_for_band('process'))
+    pk = reference.submit('process', seconds=PACE)
+    number = reference.number_of(reference.wait_for_band('process', 15))
     reference.shell('verdi', 'process', 'kill', pk)
     assert reference.shell.wait_for_end(pk)[0] == 'killed'
     done = reference.shell('aiida-embarrier', 'resume', pk, '--submit', '--format', 'json')
@@ -215,8 +217,8 @@ def test_killed_process_ends_its_job_and_is_resumed(reference):
 
 
 def test_interrupted_terminal_ends_its_job_and_is_resumed(reference):
-    process = reference.shell.start(*reference.arguments('interrupted'))
-    number = reference.number_of(reference.wait_for_band('interrupted'))
+    process = reference.shell.start(*reference.arguments('interrupted', PACE))
+    number = reference.number_of(reference.wait_for_band('interrupted', 15))
     pk = interrupt(process)
     assert reference.ended(pk)
     assert number not in reference.states()
@@ -237,8 +239,8 @@ def test_interrupted_terminal_takes_its_job_out_of_the_queue(reference, tmp_path
 
 
 def test_killed_terminal_is_resumed(reference):
-    process = reference.shell.start(*reference.arguments('terminal'))
-    number = reference.number_of(reference.wait_for_band('terminal'))
+    process = reference.shell.start(*reference.arguments('terminal', PACE))
+    number = reference.number_of(reference.wait_for_band('terminal', 15))
     assert process.stdout is not None
     pk = int(re.search(r'\[(\d+)\] migration barrier', process.stdout.readline())[1])
     process.kill()
