@@ -23,14 +23,15 @@ pytestmark = pytest.mark.slow
 #: Seconds of an evaluation; longer where a command has to be typed while the band runs.
 SECONDS = 0.04
 SLOW = 0.15
-LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '5', '--code', 'embarrier-worker@here')
+LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '7', '--code', 'embarrier-worker@here')
 SETTINGS = {
     'relax_endpoints': 'false',
     'engine.potential.name': 'ase',
     'engine.potential.model': 'logged',
     'engine.potential.calculator': 'analytic_surfaces:LoggedEMT',
     'engine.settings.processes': 1,
-    'engine.neb.force_threshold': 0.005,
+    'engine.neb.force_threshold': 0.0005,  # so that it takes long enough for faults
+    'engine.neb.use_symmetry': 'false',
 }
 WORKER = ('_aiidasubmit.sh', 'embarrier-worker', 'spawn_main')
 
