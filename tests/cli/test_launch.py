@@ -129,7 +129,7 @@ def test_through_the_daemon(shell):
         f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
         'print(json.dumps([node.get_options() for node in jobs]))'
     )
-    assert len(given) == 3
+    assert len(given) == 4
     for job in given:
         assert job['max_wallclock_seconds'] == 600
         assert job['resources']['num_cores_per_mpiproc'] == 2
