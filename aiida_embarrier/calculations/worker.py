@@ -36,6 +36,10 @@ __all__ = ('EXIT_CODE_OF_STATUS', 'PotentialNebCalculation', 'PotentialRelaxCalc
 
 RESTART_FILE = 'restart.npz'
 
+#: SIGTERM of a scheduler reaches the shell of a job, too. The shell has to wait for the worker to write its checkpoint: if
+#: it dies, Slurm takes the job for ended, and its files are retrieved, or the worker is killed, before that is done.
+KEEP_SHELL = 'trap : TERM'
+
 #: Settings of a job that do not change its physics.
 SETTINGS = ('device', 'processes')
 
@@ -199,6 +203,7 @@ class WorkerCalculation(CalcJob):
         code.stderr_name = 'worker.err'
         calc = CalcInfo()
         calc.codes_info = [code]
+        calc.prepend_text = KEEP_SHELL
         calc.local_copy_list = copies
         calc.retrieve_list = [RESULT_FILE, PROGRESS_FILE, 'worker.out', 'worker.err']
         calc.retrieve_temporary_list = self._temporary_files()

@@ -141,7 +141,8 @@ def reference(bench):
 
 
 def test_barrier(reference):
-    pk = reference.submit('barrier', seconds=PACE)
+    processes = ('--cores', '2', '--set', 'engine.settings.processes=null')
+    pk = reference.submit('barrier', *processes, seconds=PACE)
     folder = reference.wait_for_band('barrier', 10)
     assert reference.states()[reference.number_of(folder)] == 'R'
     shown = reference.shell('aiida-embarrier', 'watch', pk, '--once').stdout
@@ -149,18 +150,10 @@ def test_barrier(reference):
     assert 'energy path of band' in shown
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('barrier') == 0
+    assert reference.jobs(pk) == [[0, None]]
+    result = json.loads((folder / 'results.json').read_text())
+    assert result['processes'] == min(2, available_cores())
     assert 'forward' in reference.shell('aiida-embarrier', 'show', pk).stdout
-
-
-def test_cores(reference):
-    pk = reference.submit('cores', '--cores', '2', '--set', 'engine.settings.processes=null')
-    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
-    assert reference.in_vain('cores') == 0
-    processes = reference.shell.query(
-        f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
-        'print(json.dumps([job.outputs.results["processes"] for job in jobs]))'
-    )
-    assert processes == [min(2, available_cores())]
 
 
 def test_wall_time_that_the_worker_keeps(reference):
@@ -173,16 +166,23 @@ def test_wall_time_that_the_worker_keeps(reference):
 
 
 def test_cancelled_job(reference):
-    """Slurm sends SIGTERM, as it does at the end of the wall time, and half a minute later SIGKILL."""
-    pk = reference.submit('cancelled', seconds=PACE)
-    number = reference.number_of(reference.wait_for_band('cancelled', 15))
+    """Slurm sends SIGTERM to the shell and to the worker: the job lasts until the worker has written its checkpoint."""
+    pk = reference.submit('cancelled', seconds=2 * PACE)
+    folder = reference.wait_for_band('cancelled', 15)
+    number = reference.number_of(folder)
     reference.slurm('scancel', number)
+    while True:
+        listed = number in reference.states()
+        if folder not in reference.running_folders():
+            break
+        assert listed
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('cancelled') == 0
     assert [status for status, _ in reference.jobs(pk)] == [401, 0]
 
 
 def test_killed_job(reference):
+    """With SIGKILL, as for want of memory."""
     pk = reference.submit('killed', seconds=PACE)
     folder = reference.wait_for_band('killed', 15)
     reference.slurm('scancel', '--full', '--signal=KILL', reference.number_of(folder))
@@ -253,7 +253,7 @@ def test_killed_terminal_is_resumed(reference):
 
 
 def test_wall_time_that_slurm_ends(reference):
-    """The limit is that of the partition, of which the worker is not told."""
+    """The limit is that of the partition, of which the worker is not told: Slurm sends SIGTERM, as on `scancel`."""
     assert reference.shell.wait_for_end(reference.limited, 300)[:2] == ('finished', 0)
     assert reference.in_vain('limited') == 0
     assert [status for status, _ in reference.jobs(reference.limited)] == [401, 0]
