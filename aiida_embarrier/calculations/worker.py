@@ -36,8 +36,8 @@ __all__ = ('EXIT_CODE_OF_STATUS', 'PotentialNebCalculation', 'PotentialRelaxCalc
 
 RESTART_FILE = 'restart.npz'
 
-#: SIGTERM of a scheduler reaches the shell of a job, too. The shell has to wait for the worker to write its checkpoint: if
-#: it dies, Slurm takes the job for ended, and its files are retrieved, or the worker is killed, before that is done.
+#: SIGTERM of a scheduler reaches the shell of a job, too. It has to wait for the worker to write its checkpoint: if it
+#: died, Slurm would take the job for ended, and files would be retrieved, or the worker killed, before that is done.
 KEEP_SHELL = 'trap : TERM'
 
 #: Settings of a job that do not change its physics.

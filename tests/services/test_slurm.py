@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.services]
 
 STATE = Path(os.environ.get('EMBARRIER_SERVICES', '/var/lib/embarrier-services'))
 DATABASE = 'embarrier_test'
-PACE = 0.25  # s of an evaluation, for runs that are to be met before they end
-#: Slurm looks at time limits every half minute: a run that is to meet one of a minute takes longer than both.
-LONG = 100  # s
+#: How long runs take beside their overhead, in s: long enough to be met before they end. Slurm looks at time limits
+#: every half minute: a run that is to meet one of a minute takes longer than both.
+RUN, LONG = 10, 100
 
 
 class SlurmBench(Bench):
@@ -37,6 +37,15 @@ class SlurmBench(Bench):
     def arguments(self, name: str, seconds: float = SECONDS) -> list[object]:
         """Return the arguments of a launch through Slurm."""
         return [*super().arguments(name, seconds), '--code', 'embarrier-worker@cluster']
+
+    @property
+    def pace(self) -> float:
+        """Return how long an evaluation takes, in s, where the run is to take :data:`RUN`."""
+        return RUN / self.expected.total()
+
+    def wait_for_band(self, name: str, evaluations: int | None = None) -> Path:
+        """Wait until a run has made a third of its evaluations and written a checkpoint; return its job's folder."""
+        return super().wait_for_band(name, evaluations or self.expected.total() // 3)
 
     def running_folders(self) -> list[Path]:
         """Return the folders in which workers are at work, without that of the run that meets its limit meanwhile."""
@@ -142,8 +151,8 @@ def reference(bench):
 
 def test_barrier(reference):
     processes = ('--cores', '2', '--set', 'engine.settings.processes=null')
-    pk = reference.submit('barrier', *processes, seconds=PACE)
-    folder = reference.wait_for_band('barrier', 10)
+    pk = reference.submit('barrier', *processes, seconds=reference.pace)
+    folder = reference.wait_for_band('barrier')
     assert reference.states()[reference.number_of(folder)] == 'R'
     shown = reference.shell('aiida-embarrier', 'watch', pk, '--once').stdout
     assert re.search(r'^band +\d+ +\d\.\d{3} ', shown, re.MULTILINE)
@@ -157,8 +166,8 @@ def test_barrier(reference):
 
 
 def test_wall_time_that_the_worker_keeps(reference):
-    wall_time = 12 + round(reference.expected.total() * PACE)  # half of the run, and time to start
-    pk = reference.submit('wall', '--wall-time', wall_time, seconds=2 * PACE)
+    wall_time = 12 + RUN  # a part of the run, and time to start
+    pk = reference.submit('wall', '--wall-time', wall_time, seconds=3 * reference.pace)
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('wall') == 0
     statuses = [status for status, _ in reference.jobs(pk)]
@@ -167,8 +176,8 @@ def test_wall_time_that_the_worker_keeps(reference):
 
 def test_cancelled_job(reference):
     """Slurm sends SIGTERM to the shell and to the worker: the job lasts until the worker has written its checkpoint."""
-    pk = reference.submit('cancelled', seconds=2 * PACE)
-    folder = reference.wait_for_band('cancelled', 15)
+    pk = reference.submit('cancelled', seconds=2 * reference.pace)
+    folder = reference.wait_for_band('cancelled')
     number = reference.number_of(folder)
     reference.slurm('scancel', number)
     while True:
@@ -183,8 +192,8 @@ def test_cancelled_job(reference):
 
 def test_killed_job(reference):
     """With SIGKILL, as for want of memory."""
-    pk = reference.submit('killed', seconds=PACE)
-    folder = reference.wait_for_band('killed', 15)
+    pk = reference.submit('killed', seconds=reference.pace)
+    folder = reference.wait_for_band('killed')
     reference.slurm('scancel', '--full', '--signal=KILL', reference.number_of(folder))
     wait_until(lambda: folder not in reference.running_folders())
     lost = reference.evaluated('killed').total() - saved(folder / 'checkpoint.npz')
@@ -194,8 +203,8 @@ def test_killed_job(reference):
 
 
 def test_daemon_is_killed_and_started_again(reference):
-    pk = reference.submit('daemon', seconds=PACE)
-    number = reference.number_of(reference.wait_for_band('daemon', 10))
+    pk = reference.submit('daemon', seconds=reference.pace)
+    number = reference.number_of(reference.wait_for_band('daemon'))
     reference.shell.kill_daemon()
     assert reference.states()[number] == 'R'
     reference.shell('verdi', 'daemon', 'start', '1')
@@ -205,8 +214,8 @@ def test_daemon_is_killed_and_started_again(reference):
 
 
 def test_killed_process_ends_its_job_and_is_resumed(reference):
-    pk = reference.submit('process', seconds=PACE)
-    number = reference.number_of(reference.wait_for_band('process', 15))
+    pk = reference.submit('process', seconds=reference.pace)
+    number = reference.number_of(reference.wait_for_band('process'))
     reference.shell('verdi', 'process', 'kill', pk)
     assert reference.shell.wait_for_end(pk)[0] == 'killed'
     done = reference.shell('aiida-embarrier', 'resume', pk, '--submit', '--format', 'json')
@@ -217,8 +226,8 @@ def test_killed_process_ends_its_job_and_is_resumed(reference):
 
 
 def test_interrupted_terminal_ends_its_job_and_is_resumed(reference):
-    process = reference.shell.start(*reference.arguments('interrupted', PACE))
-    number = reference.number_of(reference.wait_for_band('interrupted', 15))
+    process = reference.shell.start(*reference.arguments('interrupted', reference.pace))
+    number = reference.number_of(reference.wait_for_band('interrupted'))
     pk = interrupt(process)
     assert reference.ended(pk)
     assert number not in reference.states()
@@ -239,8 +248,8 @@ def test_interrupted_terminal_takes_its_job_out_of_the_queue(reference, tmp_path
 
 
 def test_killed_terminal_is_resumed(reference):
-    process = reference.shell.start(*reference.arguments('terminal', PACE))
-    number = reference.number_of(reference.wait_for_band('terminal', 15))
+    process = reference.shell.start(*reference.arguments('terminal', reference.pace))
+    number = reference.number_of(reference.wait_for_band('terminal'))
     assert process.stdout is not None
     pk = int(re.search(r'\[(\d+)\] migration barrier', process.stdout.readline())[1])
     process.kill()
