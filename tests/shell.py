@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -95,6 +96,23 @@ print(json.dumps([node.process_state.value, node.exit_status, node.exit_message]
             process.kill()
         psutil.wait_procs(found, timeout=10)
         return len(found)
+
+    def start_daemon(self, workers: int = 1) -> None:
+        """Start the daemon, and again where its worker listens to a broker that was killed."""
+        self('verdi', 'daemon', 'start', workers)
+        deadline = time.monotonic() + 30
+        while not self._listeners() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        if not self._listeners():
+            self('verdi', 'daemon', 'restart')
+
+    def _listeners(self) -> int:
+        """Return how many workers the broker knows that runs now."""
+        for path in self.folder.glob('.aiida/broker/*/broker.status'):
+            status = json.loads(path.read_text())
+            if psutil.pid_exists(status['pid']):
+                return status['task_subscribers']
+        return 0
 
     def kill_daemon(self) -> None:
         """Kill daemon, daemon workers and broker."""

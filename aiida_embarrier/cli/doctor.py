@@ -107,7 +107,7 @@ def _profile(name: str | None) -> Iterator[Finding]:
     from aiida.manage import get_manager
     from aiida.orm import Computer, InstalledCode, QueryBuilder
 
-    from aiida_embarrier.cli.running import daemon_runs
+    from aiida_embarrier.cli.running import daemon_runs, daemon_trouble
 
     profile = get_manager().get_profile()
     assert profile is not None
@@ -122,10 +122,12 @@ def _profile(name: str | None) -> Iterator[Finding]:
         )
     else:
         yield Finding('broker', 'ok', broker)
-        if daemon_runs():
-            yield Finding('daemon', 'ok', 'running')
-        else:
+        if not daemon_runs():
             yield Finding('daemon', 'optional', 'not running: --submit needs it', 'verdi daemon start')
+        elif daemon_trouble() is not None:
+            yield Finding('daemon', 'optional', 'running, but no worker listens', 'verdi daemon restart')
+        else:
+            yield Finding('daemon', 'ok', 'running')
     computers = QueryBuilder().append(Computer).all(flat=True)
     codes = [code for code in QueryBuilder().append(InstalledCode).all(flat=True) if _is_worker(code)]
     if not computers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ def _end(root: ProcessNode, abandoned: bool) -> bool:
     from aiida.manage import get_manager
     from aiida.orm import CalcJobNode
 
-    from aiida_embarrier.cli.running import TERMINAL, daemon_runs, still_there
+    from aiida_embarrier.cli.running import TERMINAL, daemon_trouble, still_there
     from aiida_embarrier.cli.watch import paused
 
     terminal = root.base.extras.get(TERMINAL, None)
@@ -140,19 +141,20 @@ def _end(root: ProcessNode, abandoned: bool) -> bool:
             f'process {root.pk} has not ended, and this profile has no daemon: a script runs it; where that was '
             f'killed, `aiida-embarrier resume {root.pk} --abandoned`'
         )
-    if not daemon_runs():
+    trouble = daemon_trouble()
+    if trouble is not None:
         raise click.ClickException(
-            f'process {root.pk} is in the hands of the daemon, which does not run: after `verdi daemon start` it goes '
-            f'on by itself; where a script ran it that was killed, `aiida-embarrier resume {root.pk} --abandoned`'
+            f'process {root.pk} is in the hands of the daemon and goes on by itself with it, but {trouble}; where a '
+            f'script ran the process that was killed, `aiida-embarrier resume {root.pk} --abandoned`'
         )
-    stuck = paused(root)
+    stuck = paused(root) or _still_paused_in_their_checkpoints(root)
     if not stuck:
         raise click.ClickException(
             f'process {root.pk} has not ended: `aiida-embarrier watch {root.pk}` shows how it stands, '
             f'`verdi process kill {root.pk}` ends it; where nothing runs it any more, --abandoned'
         )
     for node in stuck:
-        _say(f'{node.process_label} {node.pk} is paused: {node.process_status or "somebody asked for it"}')
+        _say(f'{node.process_label} {node.pk} is paused: {node.process_status or "it was asked to"}')
     lost = [node for node in stuck if isinstance(node, CalcJobNode) and _has_lost_its_folder(node)]
     if not lost:
         play_processes(stuck, timeout=30)
@@ -162,6 +164,19 @@ def _end(root: ProcessNode, abandoned: bool) -> bool:
     kill_processes([root], timeout=30)
     _wait_for_end(root)
     return True
+
+
+def _still_paused_in_their_checkpoints(root: ProcessNode) -> list[ProcessNode]:
+    """Return the processes that a daemon would take for paused, though they were let go on.
+
+    AiiDA does not write down that a process goes on: where the daemon was killed after that, the process sits there
+    paused without looking so (aiida-core 2.9.4). To let one go on that does so already does no harm.
+    """
+    if root.is_terminated:
+        return []
+    below = [node for child in root.called for node in _still_paused_in_their_checkpoints(child)]
+    waits = re.search(r'^_paused:(?! null)', root.checkpoint or '', re.MULTILINE) is not None
+    return [root, *below] if waits else below
 
 
 def _mark_as_killed(node: ProcessNode) -> None:

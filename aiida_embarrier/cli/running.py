@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aiida.engine import Process, ProcessBuilder
     from aiida.orm import ProcessNode
 
-__all__ = ('TERMINAL', 'Interrupted', 'daemon_runs', 'run_in_terminal', 'still_there')
+__all__ = ('TERMINAL', 'Interrupted', 'daemon_runs', 'daemon_trouble', 'run_in_terminal', 'still_there')
 
 POLL_INTERVAL = 0.5  # s
 
@@ -49,6 +49,24 @@ def daemon_runs() -> bool:
         return number is not None and 'start-circus' in psutil.Process(number).cmdline()
     except psutil.Error:
         return False
+
+
+def daemon_trouble() -> str | None:
+    """Return what keeps the daemon of the profile from going on with processes and what to do, None where it is well.
+
+    A ZeroMQ broker that was killed leaves behind where its socket was. A daemon worker that starts sooner than the next
+    broker looks for it there and waits for ever (aiida-core 2.9.4).
+    """
+    if not daemon_runs():
+        return 'the daemon does not run: `verdi daemon start`'
+    manager = get_manager()
+    profile = manager.get_profile()
+    assert profile is not None
+    if profile.process_control_backend != 'core.zeromq':
+        return None
+    if manager.get_broker().probe_service_status().get('task_subscribers') == 0:
+        return 'no worker of the daemon listens: unless it is only just starting, `verdi daemon restart`'
+    return None
 
 
 def this_terminal() -> dict[str, Any]:

@@ -124,6 +124,7 @@ class Watcher:
                 {'pk': node.pk, 'process': node.process_label, 'status': node.process_status}
                 for node in paused(process)
             ],
+            'trouble': None if process.is_terminated else _trouble(process),
             'jobs': [],
             'barriers': _barriers(process) if process.is_terminated else None,
         }
@@ -182,6 +183,26 @@ def paused(process: ProcessNode) -> list[ProcessNode]:
     return [process, *below] if process.paused else below
 
 
+def _trouble(process: ProcessNode) -> str | None:
+    """Return why nothing goes on with a process that the daemon is to run, None where nothing is wrong."""
+    from aiida.manage import get_manager
+
+    from aiida_embarrier.cli.running import TERMINAL, daemon_trouble, still_there
+    from aiida_embarrier.engines.resumption import root_of
+
+    root = root_of(process)
+    terminal = root.base.extras.get(TERMINAL, None)
+    if terminal is not None:
+        return None if still_there(terminal) else 'the terminal in which it ran is gone: ' + _how_to_resume(root.pk)
+    profile = get_manager().get_profile()
+    # without a broker a script runs it, of which nothing is known here
+    return None if profile is None or profile.process_control_backend is None else daemon_trouble()
+
+
+def _how_to_resume(pk: int) -> str:
+    return f'`aiida-embarrier resume {pk}`'
+
+
 def _last_report(process: ProcessNode) -> str | None:
     from aiida.orm import Log
 
@@ -221,9 +242,11 @@ def frame_of(look: dict[str, Any], task: str | None = None) -> list[str]:
         return lines + _ending(look)
     if look['report']:
         lines.append(look['report'])
+    if look['trouble']:
+        lines.append(look['trouble'])
     lines += [
         f'process {entry["pk"]} ({entry["process"]}) is paused: {entry["status"] or "it was asked to"}; go on with '
-        f'`aiida-embarrier resume {look["pk"]}`, or as it is with `verdi process play {entry["pk"]}`'
+        f'{_how_to_resume(look["pk"])}, or as it is with `verdi process play {entry["pk"]}`'
         for entry in look['paused']
     ]
     for job in look['jobs']:

@@ -42,7 +42,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix='many-bands-'))
     os.environ['AIIDA_PATH'] = str(folder)
     shell = make_shell(folder, prepend_text=queue_of(given.cores, folder))
-    shell('verdi', 'daemon', 'start', given.cores)
+    shell.start_daemon(given.cores)
     try:
         report = measure(shell, given.bands, given.per_process, given.cores)
     finally:
@@ -96,7 +96,7 @@ def measure(shell: Shell, n_bands: int, per_process: int, n_workers: int) -> dic
             print(f'{done} of {len(pks)} processes are done: killing the daemon', file=sys.stderr)
             shell.kill_daemon()
             time.sleep(2)
-            shell('verdi', 'daemon', 'start', n_workers)
+            shell.start_daemon(n_workers)
         time.sleep(1)
     seconds = time.monotonic() - beginning
     words = collections.Counter(log.read_text().splitlines())

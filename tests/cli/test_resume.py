@@ -9,12 +9,13 @@ import time
 import psutil
 import pytest
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 from aiida.orm import CalcJobNode, Int, List, QueryBuilder, RemoteData, SinglefileData, WorkChainNode, load_node
 from click.testing import CliRunner
 from plumpy import ProcessState
 from systems import straight_band
 
-from aiida_embarrier.cli import main, resume
+from aiida_embarrier.cli import main, resume, running
 from aiida_embarrier.cli.running import TERMINAL, still_there, this_terminal
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.resumption import RESUMES
@@ -206,3 +207,52 @@ def test_process_of_a_script_without_a_daemon(barrier, started):
     run(barrier.pk, '--abandoned')
     assert load_node(barrier.pk).is_killed
     assert len(started) == 1
+
+
+@pytest.fixture
+def daemon(monkeypatch):
+    """Return the PKs that a daemon, which is well, was told to let go on."""
+    from aiida.engine.processes import control
+
+    told = []
+    monkeypatch.setattr(type(get_manager().get_profile()), 'process_control_backend', 'core.zeromq')
+    monkeypatch.setattr(running, 'daemon_trouble', lambda: None)
+    monkeypatch.setattr(control, 'play_processes', lambda nodes, **_: told.extend(node.pk for node in nodes))
+    return told
+
+
+def test_running_process_is_left_alone(barrier, started, daemon):
+    assert f'process {barrier.pk} has not ended' in run(barrier.pk, code=1)
+    assert not daemon
+    assert not started
+
+
+def test_paused_process_is_let_go_on(barrier, started, daemon):
+    (job,) = barrier.called
+    job.pause()
+    job.set_process_status('Pausing after failed transport task')
+    shown = run(barrier.pk)
+    assert f'{job.process_label} {job.pk} is paused: Pausing after failed transport task' in shown
+    assert 'what was paused goes on now' in shown
+    assert daemon == [job.pk]
+    assert not started
+
+
+@pytest.mark.parametrize(('checkpoint', 'found'), [('_paused:\n  _done: 1\n', True), ('_paused: null\n', False)])
+def test_process_that_is_paused_in_its_checkpoint_only(barrier, started, daemon, checkpoint, found):
+    barrier.set_checkpoint(checkpoint)
+    run(barrier.pk, code=0 if found else 1)
+    assert daemon == ([barrier.pk] if found else [])
+
+
+def test_job_that_is_paused_and_has_lost_its_folder_is_killed(barrier, started, daemon, tmp_path, monkeypatch):
+    from aiida.engine.processes import control
+
+    (job,) = barrier.called
+    job.pause()
+    (tmp_path / 'checkpoint.npz').unlink()
+    tmp_path.rmdir()
+    monkeypatch.setattr(control, 'kill_processes', lambda nodes, **_: end(*nodes))
+    assert f'the folder of job {job.pk} is gone' in run(barrier.pk)
+    assert not daemon
+    assert [call['resumes'].pk for call in started] == [barrier.pk]

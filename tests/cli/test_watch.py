@@ -5,13 +5,16 @@ import time
 
 import pytest
 from aiida.common.links import LinkType
+from aiida.manage import get_manager
 from aiida.orm import CalcJobNode, RemoteData, WorkChainNode
 from click.testing import CliRunner
 from plumpy import ProcessState
 from systems import computed_band
 
 from aiida_embarrier.cli import following, main, watch
+from aiida_embarrier.cli import running as cli_running
 from aiida_embarrier.cli.following import ProgressFollower, running_jobs
+from aiida_embarrier.cli.running import TERMINAL, this_terminal
 from aiida_embarrier.cli.watch import Screen, Watcher, frame_of, news_of
 
 NOW = 1.79e9
@@ -222,6 +225,33 @@ def test_paused(running):
     shown = run(running.barrier.pk, '--once')
     assert f'process {running.job.pk} (PotentialNebCalculation) is paused: Pausing after failed' in shown
     assert f'`aiida-embarrier resume {running.barrier.pk}`' in shown
+
+
+def test_terminal_that_is_gone(running):
+    terminal = this_terminal()
+    running.barrier.base.extras.set(TERMINAL, terminal)
+    assert 'resume' not in run(running.job.pk, '--once')
+    running.barrier.base.extras.set(TERMINAL, {**terminal, 'started': 0.0})
+    shown = run(running.job.pk, '--once')
+    assert f'the terminal in which it ran is gone: `aiida-embarrier resume {running.barrier.pk}`' in shown
+
+
+def test_daemon_that_does_not_listen(running, monkeypatch):
+    class Broker:
+        subscribers = 0
+
+        def probe_service_status(self):
+            return {'task_subscribers': self.subscribers}
+
+    manager = get_manager()
+    monkeypatch.setattr(type(manager.get_profile()), 'process_control_backend', 'core.zeromq')
+    monkeypatch.setattr(type(manager), 'get_broker', lambda _: Broker())
+    monkeypatch.setattr(cli_running, 'daemon_runs', lambda: False)
+    assert 'the daemon does not run: `verdi daemon start`' in run(running.barrier.pk, '--once')
+    monkeypatch.setattr(cli_running, 'daemon_runs', lambda: True)
+    assert '`verdi daemon restart`' in run(running.barrier.pk, '--once')
+    Broker.subscribers = 1
+    assert 'daemon' not in run(running.barrier.pk, '--once')
 
 
 def test_news_are_told_once(running):

@@ -105,7 +105,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory):
     shell = make_shell(tmp_path_factory.mktemp('faults'))
-    shell('verdi', 'daemon', 'start', '1')
+    shell.start_daemon()
     made = Bench(shell)
     yield made
     shell.kill(*WORKER, 'start-circus', 'daemon worker', 'daemon broker', 'circus import stats')
@@ -133,7 +133,7 @@ def test_daemon_is_killed_and_started_again(reference):
     reference.shell.kill_daemon()
     assert reference.shell.processes('embarrier-worker')
     time.sleep(1)
-    reference.shell('verdi', 'daemon', 'start', '1')
+    reference.shell.start_daemon()
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('daemon') == 0
     assert reference.jobs(pk) == [[0, None]]
@@ -145,7 +145,7 @@ def test_machine_is_started_again(reference):
     reference.shell.kill_daemon()
     reference.shell.kill(*WORKER)
     lost = reference.evaluated('machine').total() - saved(folder / 'checkpoint.npz')
-    reference.shell('verdi', 'daemon', 'start', '1')
+    reference.shell.start_daemon()
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('machine') == lost
     assert [status for status, _ in reference.jobs(pk)] == [401, 0]
@@ -209,7 +209,7 @@ def with_daemon_stopped(bench, action) -> None:
     """Do something while the daemon does not look."""
     bench.shell.kill_daemon()
     action()
-    bench.shell('verdi', 'daemon', 'start', '1')
+    bench.shell.start_daemon()
 
 
 def kill_and_delete(bench) -> None:
@@ -367,12 +367,30 @@ def test_paused_process_goes_on(reference):
     assert reference.in_vain('paused') == 0
 
 
+def test_process_that_was_paused_when_the_daemon_was_killed(reference):
+    """AiiDA takes it for paused when the daemon starts again, though it was let go on."""
+    pk = reference.submit('let-go', seconds=SLOW)
+    reference.wait_for_band('let-go')
+    for action in ('pause', 'play'):
+        reference.shell('verdi', 'process', action, pk)
+    reference.shell.kill_daemon()
+    reference.shell.start_daemon()
+    wait_until(lambda: not reference.shell.processes(*WORKER), 90)
+    # whether the process still sat there or was done by then
+    shown = reference.shell('aiida-embarrier', 'watch', pk, '--format', 'json').stdout
+    if not json.loads(shown)['ended']:
+        reference.shell('aiida-embarrier', 'resume', pk)
+    assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
+    assert reference.in_vain('let-go') == 0
+
+
 def test_daemon_that_does_not_run(reference):
     pk = reference.submit('stopped', seconds=SLOW)
     reference.wait_for_band('stopped')
     reference.shell.kill_daemon()
-    assert 'after `verdi daemon start`' in reference.shell('aiida-embarrier', 'resume', pk, code=1).stderr
-    reference.shell('verdi', 'daemon', 'start', '1')
+    assert 'the daemon does not run' in reference.shell('aiida-embarrier', 'watch', pk, '--once').stdout
+    assert '`verdi daemon start`' in reference.shell('aiida-embarrier', 'resume', pk, code=1).stderr
+    reference.shell.start_daemon()
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('stopped') == 0
 
