@@ -92,8 +92,8 @@ class QuasiNewtonBand:
     on its neighbours show along the path. :data:`SHIFT` is added to all curvatures: soft modes, on which images
     disagree, would send them to and fro otherwise.
 
-    Over twelve hops of the literature, CHGNet, it takes a third of the evaluations of FIRE and two thirds of those of
-    L-BFGS on the whole band as one point (`tests/benchmarks/band_optimisers.py`).
+    On hops of the literature, CHGNet, it takes a third of the evaluations of FIRE and half of those of L-BFGS on the
+    whole band as one point (`tests/benchmarks/band_optimisers.py`).
 
     :param max_step_length: longest step of an atom in Å.
     :param spring_constant: of the springs in what drives the band, in eV/Å².
