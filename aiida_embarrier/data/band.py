@@ -83,6 +83,11 @@ class BandData(ArrayData):
         self.base.attributes.set_many({key: _plain(value) for key, value in attributes.items()})
 
     @property
+    def is_computed(self) -> bool:
+        """Whether the energies of all images are known; a job that fails at once hands back the band it was given."""
+        return self.base.attributes.get('barrier_forward') is not None
+
+    @property
     def band(self) -> Band:
         """The path as a plain object."""
         attributes = self.base.attributes.all

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.engines.protocols import closest
+from aiida_embarrier.jobs.schemas import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiida.orm import ProcessNode
 
-__all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'why')
+__all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'status_of', 'why')
 
 ENTRY_POINT_GROUP = 'aiida_embarrier.engines'
 
@@ -86,3 +87,12 @@ def why(node: ProcessNode) -> str:
         return str(node.exit_message)
     state = node.process_state.value if node.process_state else 'of unknown state'
     return f'process {node.pk} is {state}: `verdi process report {node.pk}` tells more'
+
+
+def status_of(task: Mapping[str, Any], node: ProcessNode) -> Status:
+    """Return how a task of an engine's work chain ended; an engine that does not say so says it by its exit code.
+
+    :param task: the entry of the task in the chain's `results`, empty where there is none.
+    :param node: the work chain.
+    """
+    return Status(task.get('status', Status.CONVERGED if node.is_finished_ok else Status.FAILED))

@@ -10,6 +10,8 @@ import numpy as np
 from aiida_embarrier.structures.symmetry import permute_sites, symmetry_operations
 
 if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
     from aiida_embarrier.bands.band import Band
     from aiida_embarrier.structures.symmetry import SymmetryOperation
 
@@ -73,8 +75,8 @@ def find_mirror(band: Band, tolerance: float = TOLERANCE) -> PathMirror | None:
     """
     if band.lattice.ndim == 3:
         return None
-    half_way = band.replace(positions=np.stack([(band.positions[0] + band.positions[-1]) / 2] * 2), **UNKNOWN)
-    middle = half_way.structure(0)
+    half_way = (band.positions[0] + band.positions[-1]) / 2
+    middle = band.replace(positions=np.broadcast_to(half_way, band.positions.shape)).structure(0)
     try:
         operations = symmetry_operations(middle, symprec=tolerance)
     except ValueError:  # atoms that meet half-way
@@ -86,14 +88,7 @@ def find_mirror(band: Band, tolerance: float = TOLERANCE) -> PathMirror | None:
     return None
 
 
-#: What a band of other positions knows.
-UNKNOWN = {'energies': None, 'forces': None, 'max_perpendicular_forces': None}
-
-
-def _mirror(band: Band, operation: SymmetryOperation, middle: object, tolerance: float) -> PathMirror | None:
-    from pymatgen.core import Structure
-
-    assert isinstance(middle, Structure)
+def _mirror(band: Band, operation: SymmetryOperation, middle: Structure, tolerance: float) -> PathMirror | None:
     lattice = band.lattice
     try:
         targets, cells = permute_sites(middle, operation, 2 * tolerance)

@@ -11,7 +11,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.calculations.mapping import map_endpoints, verdict
 from aiida_embarrier.calculations.paths import interpolate, summarise
-from aiida_embarrier.engines.base import get_engine, why
+from aiida_embarrier.engines.base import get_engine, status_of, why
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
     PROTOCOL_CHECKS,
@@ -268,9 +268,7 @@ class MigrationWorkChain(WorkChain):
     def _take_relaxed(self, name: str, node: ProcessNode) -> None:
         """Take what was relaxed to its end."""
         for label, task in self._take_results(name, node).items():
-            # Engines that do not say how each task ended say it by their exit code.
-            fallback = Status.CONVERGED if node.is_finished_ok else Status.FAILED
-            if Status(task.get('status', fallback)) is Status.CONVERGED:
+            if status_of(task, node) is Status.CONVERGED:
                 self.ctx.relaxed[label] = node.outputs.structures[label]
 
     def _why_not_relaxed(self, label: str) -> str:

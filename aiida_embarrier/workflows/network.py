@@ -11,7 +11,7 @@ from aiida_embarrier.calculations.mapping import copy_endpoints
 from aiida_embarrier.calculations.network import create_network, ends_of, summarise_network
 from aiida_embarrier.calculations.paths import resolve_hops
 from aiida_embarrier.data.band import BandData
-from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.base import status_of, why
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import validate_engine_inputs
 from aiida_embarrier.workflows.migration import MigrationWorkChain
@@ -214,7 +214,6 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
             if label not in bands:
                 self._fail(label, task.get('message') or why(node))
                 continue
-            status = Status(task.get('status', Status.CONVERGED if node.is_finished_ok else Status.FAILED))
             summary = self._summarise(
                 bands[label],
                 f'summarise_{label}',
@@ -224,7 +223,7 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
             )
             if summary is not None:
                 self.ctx.computed[label] = summary
-            if status is not Status.CONVERGED:
+            if status_of(task, node) is not Status.CONVERGED:
                 self._fail(label, task.get('message') or why(node))
 
     def finish(self) -> ExitCode | None:

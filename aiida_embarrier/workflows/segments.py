@@ -291,12 +291,7 @@ class SegmentedBarrierWorkChain(WorkChain):
         if neb is None:
             return None
         outputs = neb.outputs.bands if 'bands' in neb.outputs else {}
-        # What fails at its first evaluation hands back the starting band, without energies.
-        done = {
-            label: outputs[label]
-            for label in outputs
-            if outputs[label].base.attributes.get('barrier_forward') is not None
-        }
+        done = {label: outputs[label] for label in outputs if outputs[label].is_computed}
         if not neb.is_finished_ok:
             self._end('ERROR_SEGMENTS_NOT_CONVERGED', why(neb))
         parts = []

@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from aiida_embarrier.cli.launch.paths import PATH, path_inputs
-from aiida_embarrier.cli.launch.settings import JOBS, METHOD, POTENTIAL, job_inputs, method_inputs
+from aiida_embarrier.cli.launch.settings import (
+    JOBS,
+    METHOD,
+    MIN_DISTANCE,
+    N_IMAGES,
+    POTENTIAL,
+    job_inputs,
+    method_inputs,
+)
 from aiida_embarrier.cli.launch.start import START, start
 from aiida_embarrier.cli.params import with_profile
 
@@ -23,14 +31,8 @@ Examples:
 @PATH
 @METHOD
 @POTENTIAL
-@click.option('--images', 'n_images', type=int, metavar='N', help='Number of images, the endpoints included.')
-@click.option(
-    '--min-distance',
-    'min_image_distance',
-    type=float,
-    metavar='Å',
-    help='Distance between periodic images of the ion, with FILE.',
-)
+@N_IMAGES
+@MIN_DISTANCE
 @JOBS
 @START
 @with_profile

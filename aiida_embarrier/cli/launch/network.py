@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.launch.settings import JOBS, METHOD, POTENTIAL, job_inputs, method_inputs
+from aiida_embarrier.cli.launch.paths import HOP_LIMITS, hop_limits
+from aiida_embarrier.cli.launch.settings import (
+    JOBS,
+    METHOD,
+    MIN_DISTANCE,
+    N_IMAGES,
+    POTENTIAL,
+    job_inputs,
+    method_inputs,
+)
 from aiida_embarrier.cli.launch.start import START, start
-from aiida_embarrier.cli.params import ION, STRUCTURE, with_profile
+from aiida_embarrier.cli.params import ION, STRUCTURE, bundle, with_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,15 +57,11 @@ def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
     show_default=True,
     help='Mechanism, as given to `hops`.',
 )
-@click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.')
-@click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.')
-@click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.')
+@bundle('limits', *HOP_LIMITS)
 @METHOD
 @POTENTIAL
-@click.option('--images', 'n_images', type=int, metavar='N', help='Number of images, the endpoints included.')
-@click.option(
-    '--min-distance', 'min_image_distance', type=float, metavar='Å', help='Distance between periodic images of the ion.'
-)
+@N_IMAGES
+@MIN_DISTANCE
 @JOBS
 @START
 @with_profile
@@ -65,9 +70,7 @@ def command(
     ion: str,
     numbers: list[int] | None,
     mechanism: str,
-    max_length: float | None,
-    extra_vacancies: int,
-    symprec: float | None,
+    limits: dict[str, Any],
     method: dict[str, Any],
     potential: str | None,
     n_images: int | None,
@@ -85,20 +88,11 @@ def command(
     from aiida_embarrier.workflows.network import MigrationNetworkWorkChain
 
     crystal, kinds = node_from_structure(read_structure(structure))
-    given = {
-        'numbers': numbers,
-        'max_length': max_length,
-        'symprec': symprec,
-        'extra_vacancies': extra_vacancies or None,
-    }
+    chosen = {} if numbers is None else {'numbers': numbers}
     builder = MigrationNetworkWorkChain.get_builder_from_protocol(
         structure=crystal,
         kinds=kinds,
-        hops={
-            'ion': ion,
-            'mechanism': mechanism,
-            **{name: value for name, value in given.items() if value is not None},
-        },
+        hops={'ion': ion, 'mechanism': mechanism, **chosen, **hop_limits(**limits)},
         **method_inputs(**method, potential=potential, n_images=n_images, min_image_distance=min_image_distance),
         **job_inputs(**jobs),
     )

@@ -11,8 +11,14 @@ from aiida_embarrier.cli.params import EXISTING_FILE, bundle, load_band
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ('PATH', 'path_inputs')
+__all__ = ('HOP_LIMITS', 'PATH', 'hop_limits', 'path_inputs')
 
+#: What decides, as for `hops`, which hops there are; :func:`hop_limits` takes their values.
+HOP_LIMITS = (
+    click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.'),
+    click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.'),
+    click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.'),
+)
 
 #: A hop of a crystal, two endpoints, or a band; :func:`path_inputs` takes the mapping `path`.
 PATH = bundle(
@@ -27,9 +33,7 @@ PATH = bundle(
         show_default=True,
         help='Mechanism; `any` lets several ions move between two given endpoints.',
     ),
-    click.option('--max-length', type=float, metavar='Å', help='Longest hop, as given to `hops`; 5 Å.'),
-    click.option('--extra-vacancies', type=int, default=0, metavar='N', help='Further vacancies, as given to `hops`.'),
-    click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.'),
+    *HOP_LIMITS,
     click.option('--initial', type=EXISTING_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.'),
     click.option('--final', type=EXISTING_FILE, metavar='FILE', help='Final endpoint.'),
     click.option(
@@ -46,6 +50,12 @@ PATH = bundle(
         '--band', metavar='NODE', help='Band to go on from, instead of FILE: PK or UUID of a band or of a process.'
     ),
 )
+
+
+def hop_limits(max_length: float | None, extra_vacancies: int, symprec: float | None) -> dict[str, Any]:
+    """Return the entries of a description of hops for the options of :data:`HOP_LIMITS` that were given."""
+    given = {'max_length': max_length, 'extra_vacancies': extra_vacancies or None, 'symprec': symprec}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def path_inputs(
@@ -84,13 +94,8 @@ def path_inputs(
                 f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
             )
         crystal, kinds = node_from_structure(read_structure(structure))
-        description: dict[str, Any] = {'ion': ion, 'number': hop, 'mechanism': mechanism}
-        if max_length is not None:
-            description['max_length'] = max_length
-        if symprec is not None:
-            description['symprec'] = symprec
-        if extra_vacancies:
-            description['extra_vacancies'] = extra_vacancies
+        limits = hop_limits(max_length, extra_vacancies, symprec)
+        description = {'ion': ion, 'number': hop, 'mechanism': mechanism, **limits}
         return {'structure': crystal, 'kinds': kinds, 'hop': description}
     if initial is not None and final is not None:
         if ion is not None or hop is not None or max_length is not None or extra_vacancies:

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from aiida_embarrier.cli.launch.paths import PATH, path_inputs
-from aiida_embarrier.cli.launch.settings import JOBS, METHOD, QUANTITY, job_inputs, method_inputs
+from aiida_embarrier.cli.launch.settings import (
+    JOBS,
+    METHOD,
+    MIN_DISTANCE,
+    N_IMAGES,
+    QUANTITY,
+    job_inputs,
+    method_inputs,
+)
 from aiida_embarrier.cli.launch.start import START, start
 from aiida_embarrier.cli.params import read_mapping, with_profile
 
@@ -52,14 +60,8 @@ def read_entry(text: str) -> str | dict[str, Any]:
 @click.option('--reference-label', metavar='TEXT', help='Where it comes from.')
 @QUANTITY
 @METHOD
-@click.option('--images', 'n_images', type=int, metavar='N', help='Number of images, the endpoints included.')
-@click.option(
-    '--min-distance',
-    'min_image_distance',
-    type=float,
-    metavar='Å',
-    help='Distance between periodic images of the ion, with FILE.',
-)
+@N_IMAGES
+@MIN_DISTANCE
 @JOBS
 @START
 @with_profile

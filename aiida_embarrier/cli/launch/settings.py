@@ -21,12 +21,21 @@ if TYPE_CHECKING:
 
     from aiida.orm import AbstractCode
 
-__all__ = ('JOBS', 'METHOD', 'POTENTIAL', 'QUANTITY', 'job_inputs', 'method_inputs')
+__all__ = ('JOBS', 'METHOD', 'MIN_DISTANCE', 'N_IMAGES', 'POTENTIAL', 'QUANTITY', 'job_inputs', 'method_inputs')
 
 POTENTIAL = click.option(
     '--potential', metavar='NAME', help='Interatomic potential: chgnet (default) or sevennet; others by --config.'
 )
 
+N_IMAGES = click.option('--images', 'n_images', type=int, metavar='N', help='Number of images, the endpoints included.')
+
+MIN_DISTANCE = click.option(
+    '--min-distance',
+    'min_image_distance',
+    type=float,
+    metavar='Å',
+    help='Distance between periodic images of the ion, with FILE.',
+)
 
 QUANTITY = click.option(
     '--quantity',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
@@ -51,6 +52,25 @@ def validate_options(node: Dict | None, _: Any) -> str | None:
         return f'unknown option {unknown[0]!r} of a job{closest(unknown[0], port)}'
     error = port.validate({'resources': port['resources'].default(), **node.get_dict()})
     return None if error is None else f'options of a job: {error.message}'
+
+
+GO_ON = 'continuing from its checkpoint'
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What the next job may do for a task that is not done.
+
+    :param words: what the report says of it.
+    :param n_steps: steps that a task has made which gets as many again as its limit allowed; 0 for others.
+    :param afresh: whether the task starts afresh, whatever the checkpoint says of it.
+    :param shorter: whether the steps are halved.
+    """
+
+    words: str
+    n_steps: int = 0
+    afresh: bool = False
+    shorter: bool = False
 
 
 class PotentialRestartWorkChain(BaseRestartWorkChain):
@@ -227,48 +247,46 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         A job that was killed says nothing of its tasks: all of them go on from its checkpoint.
         """
         tasks = node.outputs.results['tasks'] if 'results' in node.outputs else {}
-        self.ctx.afresh, self.ctx.longer, self.ctx.shorter = [], 0, False
-        remedies = [remedy for label in tasks if (remedy := self._remedy(label, tasks[label])) is not None]
+        remedies = {label: remedy for label in tasks if (remedy := self._remedy(label, tasks[label])) is not None}
         if tasks and not remedies:
             code = self.exit_codes[self._exit_code_of(Status(task['status']) for task in tasks.values())]
             return self._give_up(code.format(iterations=self.ctx.iteration, message=why(node)))
         self._continue(node)
         changes = {}
-        if self.ctx.longer:
+        done = max((remedy.n_steps for remedy in remedies.values()), default=0)
+        if done:
             given = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
-            changes['max_steps'] = self.ctx.longer + self._parameter('max_steps', given)
-        if self.ctx.shorter:
+            changes['max_steps'] = done + self._parameter('max_steps', given)
+        if any(remedy.shorter for remedy in remedies.values()):
             changes['max_step_length'] = self._parameter('max_step_length', self._parameters_now()) / 2
         self._update_parameters(**changes)
-        self.ctx.inputs.afresh = List(self.ctx.afresh)
-        how = '; '.join(dict.fromkeys(remedies)) or 'continuing from its checkpoint'
+        self.ctx.inputs.afresh = List([label for label, remedy in remedies.items() if remedy.afresh])
+        how = '; '.join(dict.fromkeys(remedy.words for remedy in remedies.values())) or GO_ON
         self.report(f'job {node.pk} was stopped before it was done: {how}')
         return ProcessHandlerReport(do_break=True)
 
-    def _remedy(self, label: str, task: Mapping[str, Any]) -> str | None:
-        """Prepare the next job for one task and return how, None where it is done or nothing is left to try."""
+    def _remedy(self, label: str, task: Mapping[str, Any]) -> Remedy | None:
+        """Return what the next job may do for one task, None where it is done or nothing is left to try."""
         status, message = Status(task['status']), task.get('message', '')
         if status is Status.INTERRUPTED:
-            return 'continuing from its checkpoint'
+            return Remedy(GO_ON)
         if status is Status.NOT_CONVERGED:
             self.ctx.n_extensions[label] = self.ctx.n_extensions.get(label, 0) + 1
             if self.ctx.n_extensions[label] > MAX_EXTENSIONS:
                 return None
-            self.ctx.longer = max(self.ctx.longer, task['n_steps'])
-            return f'continuing {label!r} from its checkpoint ({message})'
+            return Remedy(f'continuing {label!r} from its checkpoint ({message})', n_steps=task['n_steps'])
+        shorter = False
         if status is Status.DIVERGED:
             self.ctx.n_divergences[label] = self.ctx.n_divergences.get(label, 0) + 1
-            first = self.ctx.n_divergences[label] == 1
-            self.ctx.shorter |= first
-            remedy = 'shorter steps' if first else self._restart_differently(label)
+            shorter = self.ctx.n_divergences[label] == 1
+            other = 'shorter steps' if shorter else self._restart_differently(label)
         elif status is Status.COLLAPSED:
-            remedy = self._restart_differently(label)
+            other = self._restart_differently(label)
         else:  # converged, or refused by the potential, which would refuse it again
             return None
-        if remedy is None:
+        if other is None:
             return None
-        self.ctx.afresh.append(label)
-        return f'starting {label!r} again with {remedy} ({message})'
+        return Remedy(f'starting {label!r} again with {other} ({message})', afresh=True, shorter=shorter)
 
     def _restart_differently(self, label: str) -> str | None:  # noqa: ARG002  (bands have another start)
         """Give a task another start and say which, or return None where there is no other."""

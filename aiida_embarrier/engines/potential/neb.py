@@ -70,8 +70,7 @@ class PotentialNebWorkChain(PotentialRestartWorkChain):
         return f'band {band.pk}, the {other} interpolation'
 
     def _is_good(self, result: BandData) -> bool:
-        # A job that fails at its first evaluation hands back the starting band, without energies.
-        return result.base.attributes.get('barrier_forward') is not None
+        return result.is_computed
 
     def _started_from_inputs(self) -> bool:
         return not self.ctx.reinterpolated
