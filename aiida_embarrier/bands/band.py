@@ -107,6 +107,8 @@ class Band:
     :param forces: forces in eV/Å, shape (n_images, n_atoms, 3), or None.
     :param max_perpendicular_forces: largest force on an atom perpendicular to the path (for the climbing image: of the
         force with its component along the path inverted) in eV/Å, shape (n_images,), NaN where unknown.
+    :param moments: magnetic moments on the sites as they were computed, in Bohr magnetons, shape (n_images, n_atoms),
+        NaN where unknown, or None; the initial ones belong to the kinds.
     :param info: how the band came about.
     :raises ValueError: for shapes that do not fit together, fewer than two images, positions or lattices that are not
         finite, a cell without volume, or indices out of range.
@@ -120,6 +122,7 @@ class Band:
     energies: np.ndarray = UNKNOWN
     forces: np.ndarray | None = None
     max_perpendicular_forces: np.ndarray = UNKNOWN
+    moments: np.ndarray | None = None
     info: BandInfo = field(default_factory=BandInfo)
 
     def __post_init__(self) -> None:
@@ -162,6 +165,9 @@ class Band:
         forces = None if self.forces is None else _array(self.forces, 'forces', finite=False)
         if forces is not None and forces.shape != positions.shape:
             raise ValueError(f'forces must have the shape of positions, {positions.shape}, got {forces.shape}')
+        moments = None if self.moments is None else _array(self.moments, 'moments', finite=False)
+        if moments is not None and moments.shape != (n_images, n_atoms):
+            raise ValueError(f'moments must have shape ({n_images}, {n_atoms}), got {moments.shape}')
         for name, value in (
             ('kinds', tuple(self.kinds)),
             ('kind_indices', _frozen(kind_indices)),
@@ -171,6 +177,7 @@ class Band:
             ('energies', energies),
             ('forces', forces),
             ('max_perpendicular_forces', perpendicular),
+            ('moments', moments),
         ):
             object.__setattr__(self, name, value)
 
@@ -267,6 +274,7 @@ class Band:
             energies=self.energies[::-1],
             forces=None if self.forces is None else self.forces[::-1],
             max_perpendicular_forces=self.max_perpendicular_forces[::-1],
+            moments=None if self.moments is None else self.moments[::-1],
         )
 
     # ---------------------------------------------------------------- other objects

@@ -85,6 +85,7 @@ def _images(band: Band, positions: np.ndarray, lattices: np.ndarray, energies: n
         energies=energies,
         forces=None,
         max_perpendicular_forces=UNKNOWN,
+        moments=None,
         climbing=None,
         converged=None,
         residual_force=None,

@@ -26,7 +26,10 @@ __all__ = ('read_extxyz', 'read_npz', 'write_extxyz', 'write_npz')
 
 FORMAT_VERSION = 1
 
-_ARRAYS = ('kind_indices', 'lattice', 'positions', 'mobile', 'energies', 'forces', 'max_perpendicular_forces')
+_ARRAYS = (
+    *('kind_indices', 'lattice', 'positions', 'mobile', 'energies', 'forces', 'max_perpendicular_forces'),
+    'moments',
+)
 _EXTXYZ_HEADER = 'embarrier_band'
 _EXTXYZ_SAFE = ''.join(set(map(chr, range(32, 127))) - set('"%\\'))
 _EXTXYZ_PERPENDICULAR = 'max_perpendicular_force'
@@ -80,7 +83,7 @@ def read_npz(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Band:
 
 
 def write_extxyz(path_or_file: str | os.PathLike[str] | IO[str], band: Band) -> None:
-    """Write a band as extended XYZ, one frame per image with its energy (eV), forces (eV/Å) and lattice (Å).
+    """Write a band as extended XYZ, one frame per image with its lattice (Å), energy (eV), forces (eV/Å) and moments.
 
     Positions are not wrapped. The format gives 8 decimals; use :func:`write_npz` to keep every bit. Energies and forces
     that are not known are left out, and what the format has no word for (kinds, migrating atoms, how the band came
@@ -103,6 +106,8 @@ def write_extxyz(path_or_file: str | os.PathLike[str] | IO[str], band: Band) -> 
             results['energy'] = float(band.energies[image])
         if band.forces is not None and np.all(np.isfinite(band.forces[image])):
             results['forces'] = band.forces[image]
+        if band.moments is not None and np.all(np.isfinite(band.moments[image])):
+            results['magmoms'] = band.moments[image]
         if results:
             atoms.calc = SinglePointCalculator(atoms, **results)
         frames.append(atoms)
@@ -144,12 +149,14 @@ def read_extxyz(path_or_file: str | os.PathLike[str] | IO[str]) -> Band:
     lattices = np.stack([np.array(atoms.cell) for atoms in frames])
     results = [atoms.calc.results if atoms.calc is not None else {} for atoms in frames]
     forces = [result.get('forces', np.full((len(first), 3), np.nan)) for result in results]
+    moments = [result.get('magmoms', np.full(len(first), np.nan)) for result in results]
     return Band(
         lattice=lattices[0] if np.all(lattices == lattices[0]) else lattices,
         positions=np.stack([atoms.positions for atoms in frames]),
         energies=np.array([result.get('energy', np.nan) for result in results]),
         forces=np.stack(forces) if any('forces' in result for result in results) else None,
         max_perpendicular_forces=np.array([atoms.info.get(_EXTXYZ_PERPENDICULAR, np.nan) for atoms in frames]),
+        moments=np.stack(moments) if any('magmoms' in result for result in results) else None,
         **entries,
     )
 

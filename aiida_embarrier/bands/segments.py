@@ -42,6 +42,7 @@ def part(band: Band, first: int, last: int) -> Band:
         energies=band.energies[images],
         forces=None if band.forces is None else band.forces[images],
         max_perpendicular_forces=band.max_perpendicular_forces[images],
+        moments=None if band.moments is None else band.moments[images],
         equivalent_endpoints=None,
     )
 
@@ -68,6 +69,7 @@ def with_ends(band: Band, first: ArrayLike, last: ArrayLike, n_images: int) -> B
         energies=UNKNOWN,
         forces=None,
         max_perpendicular_forces=UNKNOWN,
+        moments=None,
     )
     return interpolate(moved, n_images, 'linear' if band.n_images > 2 else 'idpp')
 
@@ -127,6 +129,7 @@ def join(parts: Sequence[Band], equivalent_endpoints: bool | None = None) -> Ban
     perpendicular = np.concatenate([_following(piece.max_perpendicular_forces, n) for n, piece in enumerate(parts)])
     perpendicular[np.cumsum([piece.n_images - 1 for piece in parts[:-1]], dtype=int)] = np.nan
     forces = [_following(piece.forces, n) for n, piece in enumerate(parts) if piece.forces is not None]
+    moments = [_following(piece.moments, n) for n, piece in enumerate(parts) if piece.moments is not None]
     residuals = [piece.info.residual_force for piece in parts if piece.info.residual_force is not None]
     states = [piece.info.converged for piece in parts]
     return first.replace(
@@ -134,6 +137,7 @@ def join(parts: Sequence[Band], equivalent_endpoints: bool | None = None) -> Ban
         energies=np.concatenate([_following(piece.energies, n) for n, piece in enumerate(parts)]),
         forces=np.concatenate(forces) if len(forces) == len(parts) else None,
         max_perpendicular_forces=perpendicular,
+        moments=np.concatenate(moments) if len(moments) == len(parts) else None,
         equivalent_endpoints=equivalent_endpoints,
         converged=None if None in states else all(states),
         residual_force=max(residuals) if len(residuals) == len(parts) else None,

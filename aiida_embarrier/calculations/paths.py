@@ -266,6 +266,7 @@ def reinterpolate(band: BandData, parameters: Dict) -> BandData:
         energies=None,
         forces=None,
         max_perpendicular_forces=None,
+        moments=None,
     )
     return BandData(
         interpolate_band(

@@ -15,7 +15,7 @@ from aiida_embarrier.data.fields import attribute
 
 __all__ = ('BandData',)
 
-_ARRAYS = ('positions', 'lattice', 'kind_indices', 'energies', 'max_perpendicular_forces', 'forces')
+_ARRAYS = ('positions', 'lattice', 'kind_indices', 'energies', 'max_perpendicular_forces', 'forces', 'moments')
 
 
 class BandData(ArrayData):

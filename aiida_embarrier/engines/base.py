@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ class Engine:
       `bands` with the same labels (BandData with energies and forces, the last good ones also on failure), and the Dict
       `results` whose `tasks` give for each label at least `status`
       (:class:`~aiida_embarrier.jobs.schemas.Status`) and `message`. A band that fails does not spoil the others.
+    * Where `charge` is a capability, both take `charge` (Float, 0 unless given), the charge of the cell in units of e.
+    * Beside `tasks`, `results` counts `n_evaluations` (energies and forces of one structure, all structures and images
+      together) and, where they are known, `wall_s` and `core_s`, the wall time of the jobs and that times their cores.
 
     :param name: name of its entry point.
     :param description: one line.
@@ -41,11 +44,15 @@ class Engine:
     :param neb: entry point of the NEB work chain, in `aiida.workflows`.
     :param protocol: its protocol file.
     :param inputs: `module:function` that turns a resolved protocol into inputs of both work chains:
-        ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``.
+        ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``; `code` is a code, or for an
+        engine with several programs a mapping of their names in `codes` to codes.
+    :param codes: the programs it runs, each with the calculation plugin of its code.
     :param functionals: keys of the density functionals it offers; empty for interatomic potentials.
+    :param functional_table: the file that says how it computes them, see :mod:`aiida_embarrier.engines.functionals`.
     :param single_point: overrides of its protocol with which `neb` evaluates the images as they are and moves none (the
         band then does not count as converged); None where it cannot.
-    :param capabilities: what it can do beyond the contract, for instance `charge`.
+    :param capabilities: what it can do beyond the contract: `charge` (charged cells), `magnetism` (spin-polarised and
+        antiferromagnetic cells), `hubbard` (Hubbard U).
     """
 
     name: str
@@ -54,7 +61,9 @@ class Engine:
     neb: str
     protocol: Path
     inputs: str
+    codes: Mapping[str, str] = field(default_factory=dict)
     functionals: tuple[str, ...] = ()
+    functional_table: Path | None = None
     single_point: Mapping[str, Any] | None = None
     capabilities: frozenset[str] = frozenset()
 

@@ -214,7 +214,12 @@ def validate_engine_inputs(inputs: Any) -> str | None:
     """Check the inputs of the engine against the specifications of its work chains."""
     engine = get_engine(inputs['engine'].value)
     given = inputs.get('engine_inputs', {})
-    filled_in = {'relax': {'structures', 'kinds', 'cell'}, 'neb': {'bands'}}
+    if 'charge' in inputs and inputs['charge'].value != 0 and 'charge' not in engine.capabilities:
+        return (
+            f'the engine {engine.name!r} knows no electrons and computes neutral cells only: leave out the charge '
+            f'{inputs["charge"].value:+g}, or choose an engine with density functionals'
+        )
+    filled_in = {'relax': {'structures', 'kinds', 'cell', 'charge'}, 'neb': {'bands', 'charge'}}
     for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
         if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
             continue

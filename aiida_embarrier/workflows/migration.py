@@ -102,6 +102,13 @@ class MigrationWorkChain(WorkChain):
             validator=port_validator(check_supercell),
             help='Supercell, three numbers or a matrix, instead of the smallest that keeps `min_image_distance`.',
         )
+        spec.input(
+            'charge',
+            valid_type=Float,
+            default=lambda: Float(0.0),
+            help='Charge of the cell of endpoints and bands in units of e, compensated by a uniform background; the '
+            'host is neutral. A lithium ion taken out of a discharged host without its electron is -1.',
+        )
         define_engine_inputs(spec)
         spec.output('host', valid_type=StructureData, required=False, help='The relaxed host.')
         spec.exit_code(201, 'ERROR_INVALID_PATH', message='No path can be made of the input: {message}')
@@ -189,15 +196,24 @@ class MigrationWorkChain(WorkChain):
         supercell = {'supercell': self.inputs.supercell.get_list()} if 'supercell' in self.inputs else {}
         return {**self._endpoint_parameters(), **supercell}
 
-    def _submit_relax(self, structures: dict[str, StructureData], cell: str, label: str) -> Any:
+    def _submit_relax(self, structures: dict[str, StructureData], cell: str, label: str, **further: Any) -> Any:
         return self.submit(
             WorkflowFactory(self.engine.relax),
             structures=structures,
             cell=Str(cell),
             metadata={'call_link_label': label},
             **self._kinds(),
+            **further,
             **self.inputs.engine_inputs.relax,
         )
+
+    def _relax_states(self, structures: dict[str, StructureData], label: str) -> Any:
+        """Relax states at fixed cell, with the charge of the band."""
+        return self._submit_relax(structures, 'fixed', label, **self._charge())
+
+    def _charge(self) -> dict[str, Float]:
+        """Return the charge for work chains of engines that know charges; `validate_engine_inputs` sees to others."""
+        return {'charge': self.inputs.charge} if 'charge' in self.engine.capabilities else {}
 
     def _take_results(self, name: str, node: ProcessNode) -> dict[str, Any]:
         """Keep the results of a step for the summary, and return its tasks."""
@@ -255,7 +271,7 @@ class MigrationWorkChain(WorkChain):
     def relax_endpoints(self) -> Any:
         """Relax the endpoints at fixed cell: of those that symmetry makes of each other one."""
         labels = self._states.get('representatives', list(self.ctx.unrelaxed))
-        node = self._submit_relax({label: self.ctx.unrelaxed[label] for label in labels}, 'fixed', 'relax_endpoints')
+        node = self._relax_states({label: self.ctx.unrelaxed[label] for label in labels}, 'relax_endpoints')
         mapped = len(self._states.get('mapped', {}))
         rest = f', {mapped} more follow(s) by symmetry' if mapped else ''
         self.report(f'relaxing {len(labels)} endpoint(s) at fixed cell{rest}: {node.pk}')
@@ -298,7 +314,7 @@ class MigrationWorkChain(WorkChain):
             self.ctx.refused = mapped
             return None
         # A relaxation that has converged at its first evaluation is the check; one that has not goes on by itself.
-        node = self._submit_relax({label: outputs[label] for label in mapped}, 'fixed', 'verify_endpoints')
+        node = self._relax_states({label: outputs[label] for label in mapped}, 'verify_endpoints')
         self.report(f'{len(mapped)} endpoint(s) mapped by symmetry, checking forces and energies: {node.pk}')
         return ToContext(verify_endpoints=node)
 
@@ -326,7 +342,7 @@ class MigrationWorkChain(WorkChain):
     def relax_refused_endpoints(self) -> Any:
         """Relax the endpoints that no mapping holds for."""
         structures = {label: self.ctx.unrelaxed[label] for label in self.ctx.refused}
-        node = self._submit_relax(structures, 'fixed', 'relax_refused_endpoints')
+        node = self._relax_states(structures, 'relax_refused_endpoints')
         self.report(f'relaxing {len(structures)} endpoint(s) from scratch: {node.pk}')
         return ToContext(relax_refused_endpoints=node)
 
@@ -378,6 +394,7 @@ class MigrationWorkChain(WorkChain):
             WorkflowFactory(self.engine.neb),
             bands=bands,
             metadata={'call_link_label': 'neb'},
+            **self._charge(),
             **self.inputs.engine_inputs.neb,
         )
 

@@ -77,9 +77,10 @@ def test_reversal_is_its_own_inverse():
         energies=rng.normal(size=3),
         forces=rng.normal(size=(3, 3, 3)),
         max_perpendicular_forces=rng.normal(size=3),
+        moments=rng.normal(size=(3, 3)),
     )
     twice = band.reversed().reversed()
-    for name in ('lattice', 'positions', 'energies', 'forces', 'max_perpendicular_forces'):
+    for name in ('lattice', 'positions', 'energies', 'forces', 'max_perpendicular_forces', 'moments'):
         np.testing.assert_array_equal(getattr(twice, name), getattr(band, name))
         np.testing.assert_array_equal(getattr(band.reversed(), name), getattr(band, name)[::-1])
     np.testing.assert_allclose(
@@ -124,6 +125,7 @@ def test_replace_takes_entries_of_the_info_by_name():
         ({'energies': [0.0, 1.0]}, r'energies must have shape \(3,\), got \(2,\)'),
         ({'forces': np.zeros((2, 3, 3))}, 'forces must have the shape of positions'),
         ({'max_perpendicular_forces': [0.0]}, 'max_perpendicular_forces must have shape'),
+        ({'moments': [0.0]}, 'moments must have shape'),
         ({'info': None}, 'info must be a BandInfo'),
     ],
 )

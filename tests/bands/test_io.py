@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aiida_embarrier.bands import Band, BandInfo, Kind
 from aiida_embarrier.bands.io import read_extxyz, read_npz, write_extxyz, write_npz
 
-ARRAYS = ('kind_indices', 'lattice', 'positions', 'energies', 'forces', 'max_perpendicular_forces')
+ARRAYS = ('kind_indices', 'lattice', 'positions', 'energies', 'forces', 'max_perpendicular_forces', 'moments')
 
 
 def example(n_images: int = 3, **changes) -> Band:
@@ -35,6 +35,7 @@ def example(n_images: int = 3, **changes) -> Band:
         energies=np.array([-1.0 / 3, np.nan, *rng.normal(size=n_images - 2)]),
         forces=rng.normal(size=(n_images, 5, 3)),
         max_perpendicular_forces=np.array([*rng.normal(size=n_images - 1), np.nan]),
+        moments=rng.normal(size=(n_images, 5)),
         info=BandInfo('vacancy', 'LiFePO4', 'potential', None, 'chgnet-0.3.0', 'PBE+U', -1.0, True, False, 0.1, 'cell'),
     )
     return band.replace(**changes)
@@ -56,6 +57,7 @@ def assert_same(first: Band, second: Band, atol: float = 0.0) -> None:
 BANDS = {
     'full': example(),
     'no forces': example(forces=None),
+    'no moments': example(moments=None),
     'nothing computed': example(energies=np.full(3, np.nan), forces=None, info=BandInfo(), mobile=()),
     'lattice per image': example(lattice=np.stack([np.diag([4.0, 5, 6]) * (1 + 0.01 * image) for image in range(3)])),
 }

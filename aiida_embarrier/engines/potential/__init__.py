@@ -13,5 +13,6 @@ ENGINE = Engine(
     neb='embarrier.potential.neb',
     protocol=Path(__file__).with_name('protocol.yaml'),
     inputs='aiida_embarrier.engines.potential.inputs:inputs_from_protocol',
+    codes={'embarrier-worker': 'embarrier.potential.neb'},
     single_point={'neb': {'max_steps': 0}, 'max_iterations': 1},
 )
