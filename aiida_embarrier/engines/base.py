@@ -46,6 +46,12 @@ class Engine:
     :param inputs: `module:function` that turns a resolved protocol into inputs of both work chains:
         ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``; `code` is a code, or for an
         engine with several programs a mapping of their names in `codes` to codes.
+    :param resolve: `module:function` that says what would be computed for a crystal, without profile, code or
+        pseudopotentials: ``function(structure, protocol, charge=..., n_images=...) -> {'relax': {...}, 'neb': {...}}``
+        with plain values as they stand in the engine's input files; `structure` is a pymatgen structure with kinds as
+        site properties. None where the protocol says everything.
+    :param write_inputs: `module:function` that writes the input files of a band into a folder, for a look before
+        anything is launched: ``function(folder, band, protocol, charge=...) -> [paths]``. None where it cannot.
     :param codes: the programs it runs, each with the calculation plugin of its code.
     :param functionals: keys of the density functionals it offers; empty for interatomic potentials.
     :param functional_table: the file that says how it computes them, see :mod:`aiida_embarrier.engines.functionals`.
@@ -61,6 +67,8 @@ class Engine:
     neb: str
     protocol: Path
     inputs: str
+    resolve: str | None = None
+    write_inputs: str | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     functionals: tuple[str, ...] = ()
     functional_table: Path | None = None
@@ -69,9 +77,15 @@ class Engine:
 
     def inputs_from_protocol(self, protocol: dict[str, Any], **kwargs: Any) -> dict[str, dict[str, Any]]:
         """Return the inputs of the relax and NEB work chains for a resolved protocol."""
-        module, name = self.inputs.split(':')
-        function: Callable[..., dict[str, dict[str, Any]]] = getattr(import_module(module), name)
+        function: Callable[..., dict[str, dict[str, Any]]] = self.load(self.inputs)
         return function(protocol, **kwargs)
+
+    @staticmethod
+    def load(reference: str) -> Callable[..., Any]:
+        """Return the function that one of the references above names."""
+        module, name = reference.split(':')
+        function: Callable[..., Any] = getattr(import_module(module), name)
+        return function
 
 
 def available_engines() -> tuple[str, ...]:
