@@ -10,7 +10,7 @@ import numpy as np
 from aiida_embarrier.potentials.optimisers import FireOptimiser
 
 if TYPE_CHECKING:
-    from aiida_embarrier.potentials.tangents import BandForces
+    from aiida_embarrier.bands.tangents import BandForces
 
 __all__ = ('BandOptimiser', 'FireBand', 'QuasiNewtonBand')
 

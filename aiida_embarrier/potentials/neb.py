@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiida_embarrier.bands.tangents import BandForces, band_forces, image_spacing
 from aiida_embarrier.jobs.schemas import NebResult, Status
 from aiida_embarrier.potentials.band_optimisers import BandOptimiser, FireBand, QuasiNewtonBand
-from aiida_embarrier.potentials.tangents import BandForces, band_forces, image_spacing
 from aiida_embarrier.potentials.task import OptimisationTask, check_distances, with_prefix, without_prefix
 from aiida_embarrier.structures.mirror import find_mirror
 

@@ -6,8 +6,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.mep import NEB
 from potential_systems import emt
 
+from aiida_embarrier.bands.tangents import band_forces, image_spacing
 from aiida_embarrier.potentials.loading import load_model
-from aiida_embarrier.potentials.tangents import band_forces, image_spacing
 
 
 def evaluated(band, seed):
