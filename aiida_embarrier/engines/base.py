@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from aiida_embarrier.engines.protocols import closest
+from aiida_embarrier.engines.functionals import load_functionals
+from aiida_embarrier.engines.protocols import closest, resolve_protocol
 from aiida_embarrier.jobs.schemas import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from aiida.orm import ProcessNode
+    from aiida.orm import AbstractCode, ProcessNode
 
 __all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'status_of', 'why')
 
@@ -29,11 +31,14 @@ class Engine:
 
     * `relax` takes the dynamic namespace `structures` (StructureData by label), optionally `kinds` (Dict) and `cell`
       (Str, `fixed` or `full`); it returns the namespace `structures` with the same labels, and the Dict `results`
-      whose `tasks` give for each label at least `energy` in eV and `n_steps`, 0 where it was relaxed already.
+      whose `tasks` give for each label at least `energy` in eV and `n_steps`, 0 where it was relaxed already. Atoms stay
+      beside where they were: positions are not wrapped into the cell, whatever a program does with them.
     * `neb` takes the dynamic namespace `bands` (BandData by label, the interpolated paths) and returns the namespace
       `bands` with the same labels (BandData with energies and forces, the last good ones also on failure), and the Dict
       `results` whose `tasks` give for each label at least `status`
-      (:class:`~aiida_embarrier.jobs.schemas.Status`) and `message`. A band that fails does not spoil the others.
+      (:class:`~aiida_embarrier.jobs.schemas.Status`) and `message`, and where they are known `n_steps`, the steps of
+      the optimiser in all jobs together, `n_evaluations`, and `residual_forces`, the largest force by the definition of
+      convergence at each step, that of the starting band first. A band that fails does not spoil the others.
     * Where `charge` is a capability, both take `charge` (Float, 0 unless given), the charge of the cell in units of e.
     * Beside `tasks`, `results` counts `n_evaluations` (energies and forces of one structure, all structures and images
       together) and, where they are known, `wall_s` and `core_s`, the wall time of the jobs and that times their cores.
@@ -59,6 +64,11 @@ class Engine:
         band then does not count as converged); None where it cannot.
     :param capabilities: what it can do beyond the contract: `charge` (charged cells), `magnetism` (spin-polarised and
         antiferromagnetic cells), `hubbard` (Hubbard U).
+    :param mpi: whether its programs run under MPI: the cores of a job are then its ranks, else threads of one process.
+    :param requires: the distributions that its work chains import.
+    :param extra: the extra of this package that installs them.
+    :param examine: `module:function` that lists what else it needs and whether that is there, with a profile loaded:
+        ``function() -> [(what, found or None, what to type)]``, such as families of pseudopotentials.
     """
 
     name: str
@@ -74,11 +84,57 @@ class Engine:
     functional_table: Path | None = None
     single_point: Mapping[str, Any] | None = None
     capabilities: frozenset[str] = frozenset()
+    mpi: bool = False
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
+    examine: str | None = None
 
-    def inputs_from_protocol(self, protocol: dict[str, Any], **kwargs: Any) -> dict[str, dict[str, Any]]:
-        """Return the inputs of the relax and NEB work chains for a resolved protocol."""
+    def inputs_from_protocol(
+        self, protocol: dict[str, Any], code: AbstractCode | Mapping[str, AbstractCode], **kwargs: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Return the inputs of the relax and NEB work chains for a resolved protocol.
+
+        :param code: the code, or codes by the names of the programs; those of other engines among them are left out.
+        :raises ValueError: for codes that are missing, and whatever the engine finds wrong.
+        """
         function: Callable[..., dict[str, dict[str, Any]]] = self.load(self.inputs)
-        return function(protocol, **kwargs)
+        return function(protocol, code=self.codes_among(code), **kwargs)
+
+    def codes_among(self, code: AbstractCode | Mapping[str, AbstractCode]) -> AbstractCode | dict[str, AbstractCode]:
+        """Return what of given codes this engine runs: a code, or for an engine with several programs a mapping.
+
+        :raises ValueError: where one is missing.
+        """
+        spelt_out = ', '.join(f'{name!r}: ...' for name in self.codes)
+        if not isinstance(code, Mapping):
+            if len(self.codes) > 1:
+                raise ValueError(
+                    f'the engine {self.name!r} runs several programs: give a code for each, {{{spelt_out}}}'
+                )
+            return code
+        missing = [name for name in self.codes if name not in code]
+        if missing:
+            raise ValueError(f'the engine {self.name!r} needs a code for {missing[0]}: give {{{spelt_out}}}')
+        own = {name: code[name] for name in self.codes}
+        return own if len(own) > 1 else next(iter(own.values()))
+
+    def resolve_protocol(
+        self, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the inputs of a protocol of this engine with overrides applied.
+
+        :raises ValueError: for unknown protocols, keys and functionals, naming the closest known one, and for
+            functionals that the engine cannot compute, with the reason.
+        """
+        resolved = resolve_protocol(self.protocol, protocol, overrides)
+        if self.functional_table is not None and 'functional' in resolved:
+            load_functionals(self.functional_table).resolve(resolved['functional'], resolved.get('hubbard_u'))
+        return resolved
+
+    def resources(self, cores: int) -> dict[str, int]:
+        """Return the resources of a job on so many cores of one machine, as AiiDA names them."""
+        ranks, threads = (cores, 1) if self.mpi else (1, cores)
+        return {'num_machines': 1, 'num_mpiprocs_per_machine': ranks, 'num_cores_per_mpiproc': threads}
 
     @staticmethod
     def load(reference: str) -> Callable[..., Any]:
