@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.bands.band import Band
 
-__all__ = ('Barriers', 'InteriorMinimum', 'barriers', 'split_at_minima')
+__all__ = ('QUANTITIES', 'Barriers', 'InteriorMinimum', 'barriers', 'split_at_minima')
+
+#: Barriers by which paths are compared: entries of :class:`Barriers`.
+QUANTITIES = ('forward', 'reverse', 'rate_limiting', 'span')
 
 #: Energies of endpoints that differ by less, in eV, are taken to be those of equivalent sites: ends that are equal by
 #: symmetry but were relaxed apart differ by up to this much in published bands.

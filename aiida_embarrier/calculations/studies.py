@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
+from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.calculations.results import cost_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ('QUANTITIES', 'recommend', 'setting_text', 'tabulate_potentials', 'tabulate_settings')
+__all__ = ('recommend', 'setting_text', 'tabulate_potentials', 'tabulate_settings')
 
-#: Barriers that can be compared; their definitions are in :mod:`aiida_embarrier.bands.barriers`.
-QUANTITIES = ('forward', 'reverse', 'rate_limiting', 'span')
 #: The step of a barrier whose cost a study does not count: it depends on none of the usual settings.
 HOST = 'relax_host'
 

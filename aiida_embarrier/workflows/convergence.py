@@ -155,7 +155,7 @@ class ConvergenceWorkChain(BarrierStudyWorkChain):
         :param variables: values to try by key of the protocol, dots between its levels, such as `n_images`,
             `supercell`, `engine.neb.force_threshold`; the keys of an engine are its own.
         :param tolerance: in eV; None for 0.01 eV.
-        :param quantity: the barrier that is compared, see :data:`~aiida_embarrier.calculations.studies.QUANTITIES`;
+        :param quantity: the barrier that is compared, see :data:`~aiida_embarrier.bands.barriers.QUANTITIES`;
             None for the forward barrier.
         :param protocol: `fast`, `balanced` (default) or `stringent`: the base set, with `overrides`.
         :param barrier: which path, engine and options, as

@@ -123,7 +123,7 @@ class PotentialComparisonWorkChain(BarrierStudyWorkChain):
         :param single_point: only evaluate the images of the band that is given as `band`.
         :param reference_barrier: barrier to compare with in eV.
         :param reference_label: where it comes from.
-        :param quantity: the barrier that is compared, see :data:`~aiida_embarrier.calculations.studies.QUANTITIES`;
+        :param quantity: the barrier that is compared, see :data:`~aiida_embarrier.bands.barriers.QUANTITIES`;
             None for the forward barrier.
         :param protocol: `fast`, `balanced` (default) or `stringent`.
         :param overrides: for all of them.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import WorkChain
 from aiida.orm import Str
 
-from aiida_embarrier.calculations.studies import QUANTITIES
+from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
