@@ -192,6 +192,9 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
     ]
     if missing:
         return f'the input `{missing[0]}` is missing'
+    message = check_relaxed_host(inputs)
+    if message is not None:
+        return message
     try:
         if 'structure' in inputs:
             resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
@@ -202,6 +205,20 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
     except ValueError as error:
         return str(error)
     return validate_engine_inputs(inputs)
+
+
+def check_relaxed_host(inputs: Any) -> str | None:
+    """Check that a host that was relaxed before is that of the crystal, site by site."""
+    if 'relaxed_host' not in inputs:
+        return None
+    if 'structure' not in inputs:
+        return 'a `relaxed_host` is that of a crystal: give `structure`, or leave it out'
+    if inputs['relax_host'].value == 'none':
+        return 'a `relaxed_host` was relaxed: say by `relax_host` what of it was, positions or cell'
+    names = [[site.kind_name for site in inputs[name].sites] for name in ('structure', 'relaxed_host')]
+    if names[0] != names[1]:
+        return 'the `relaxed_host` has other sites than `structure`: take the one that was relaxed from it'
+    return None
 
 
 def alignment_of(inputs: Any) -> dict[str, Any]:

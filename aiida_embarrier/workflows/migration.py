@@ -66,6 +66,13 @@ class MigrationWorkChain(WorkChain):
             validator=port_validator(PROTOCOL_CHECKS['relax_host']),
             help='What of the crystal is relaxed before hops are made: none, positions or cell.',
         )
+        spec.input(
+            'relaxed_host',
+            valid_type=StructureData,
+            required=False,
+            help='The crystal as it was relaxed before, as `relax_host` says, by the same engine with the same inputs: '
+            'it is not relaxed again. The number of a hop still refers to `structure`.',
+        )
         spec.input('relax_endpoints', valid_type=Bool, default=lambda: Bool(True), help='Relax the endpoints.')
         spec.input(
             'map_endpoints',
@@ -175,7 +182,7 @@ class MigrationWorkChain(WorkChain):
     def setup(self) -> None:
         """Begin with an empty context."""
         self.ctx.results = {}
-        self.ctx.host = self.inputs.get('structure')
+        self.ctx.host = self.inputs.get('relaxed_host', self.inputs.get('structure'))
         self.ctx.plan = None
         self.ctx.unrelaxed = {}
         self.ctx.relaxed = {}
@@ -227,7 +234,8 @@ class MigrationWorkChain(WorkChain):
 
     def should_relax_host(self) -> bool:
         """Return whether the host is to be relaxed."""
-        return 'structure' in self.inputs and self.inputs.relax_host.value != 'none'
+        given = 'structure' in self.inputs and 'relaxed_host' not in self.inputs
+        return given and self.inputs.relax_host.value != 'none'
 
     def relax_host(self) -> Any:
         """Relax the crystal."""
