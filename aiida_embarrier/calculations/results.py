@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ('add_up', 'cost_of')
 
 #: Entries of a job's results that add up over the jobs of a chain.
-SUMS = ('n_evaluations', 'wall_s', 'load_s')
+SUMS = ('n_evaluations', 'wall_s', 'core_s', 'load_s')
 
 
 @calcfunction
@@ -23,7 +23,8 @@ def add_up(**jobs: Dict) -> Dict:
     :param jobs: results of the jobs, `job_1`, `job_2`, ... in the order in which they ran.
     """
     ordered = [jobs[name].get_dict() for name in sorted(jobs, key=lambda name: int(name.rpartition('_')[2]))]
-    sums = {name: sum(job.get(name, 0) for job in ordered) for name in SUMS}
+    known = [name for name in SUMS if any(name in job for job in ordered)]
+    sums = {name: sum(job.get(name, 0) for job in ordered) for name in known}
     return Dict({**ordered[-1], **sums, 'n_jobs': len(ordered)})
 
 
@@ -37,4 +38,5 @@ def cost_of(results: Mapping[str, Any]) -> dict[str, Any]:
         'n_force_evaluations': sum(evaluations.values()),
         'force_evaluations': evaluations,
         'worker_wall_s': {name: node['wall_s'] for name, node in results.items() if 'wall_s' in node},
+        'core_s': {name: node['core_s'] for name, node in results.items() if 'core_s' in node},
     }
