@@ -51,7 +51,8 @@ def with_ends(band: Band, first: ArrayLike, last: ArrayLike, n_images: int) -> B
     """Return a starting band along the same path between other ends near the old ones.
 
     Each image follows the ends in proportion to its place on the path. Then the path is divided evenly; where the given
-    band has no image between its ends, it is interpolated by IDPP. Energies are left out, for they are others now.
+    band has no image between its ends, it is interpolated by IDPP. Energies are left out, for they are others now, and
+    so is what computed them.
 
     :param first: positions of the atoms at the first end in Å, shape (n_atoms, 3); they may be wrapped into the cell,
         for an end is taken to have moved by the shortest way.
@@ -70,6 +71,7 @@ def with_ends(band: Band, first: ArrayLike, last: ArrayLike, n_images: int) -> B
         forces=None,
         max_perpendicular_forces=UNKNOWN,
         moments=None,
+        **dict.fromkeys(('engine', 'functional', 'potential', 'potential_functional', 'charge')),
     )
     return interpolate(moved, n_images, 'linear' if band.n_images > 2 else 'idpp')
 

@@ -9,6 +9,7 @@ from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, Str, StructureData
 
 from aiida_embarrier.calculations.mapping import economy, plan_of_states
+from aiida_embarrier.calculations.preparation import preparation_of
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.calculations.results import cost_of
 from aiida_embarrier.data.band import BandData
@@ -281,7 +282,13 @@ def reinterpolate(band: BandData, parameters: Dict) -> BandData:
 @calcfunction
 @refuse_politely
 def summarise(
-    band: BandData, guess: BandData | None = None, path: Dict | None = None, label: Str | None = None, **results: Dict
+    band: BandData,
+    guess: BandData | None = None,
+    path: Dict | None = None,
+    label: Str | None = None,
+    preparation: Dict | None = None,
+    unprepared: BandData | None = None,
+    **results: Dict,
 ) -> Dict:
     """Summarise a barrier: every definition, convergence, cost, what symmetry saved, and warnings.
 
@@ -290,6 +297,9 @@ def summarise(
     :param path: how it was made, from :func:`create_endpoints`, :func:`align` or
         :func:`~aiida_embarrier.calculations.network.create_network`.
     :param label: of the band among several in the same jobs: then only what it took itself is counted.
+    :param preparation: how a cheaper engine prepared the starting band, see
+        :func:`~aiida_embarrier.calculations.preparation.preparation_of`.
+    :param unprepared: the band that was optimised from the interpolated one, to compare.
     :param results: results of the steps by their names.
     """
     from aiida_embarrier.bands.barriers import barriers
@@ -302,6 +312,10 @@ def summarise(
     steps = {name: node.get_dict() for name, node in results.items()}
     made = {} if path is None else path.get_dict()
     own = {name: step['tasks'][label.value] for name, step in steps.items() if label and label.value in step['tasks']}
+    prepared = {}
+    if preparation is not None:
+        tasks, name = steps.get('neb', {}).get('tasks', {}), label.value if label else 'band'
+        prepared['preparation'] = preparation_of(preparation.get_dict(), band, tasks, name, unprepared)
     return Dict(
         {
             'barriers': found.to_dict(),
@@ -315,7 +329,9 @@ def summarise(
             'closest_approach': float(min(pair.distance for pair in closest_approach(plain))),
             'potential': plain.info.potential,
             'functional': plain.info.functional or plain.info.potential_functional,
+            'charge': plain.info.charge,
             'host_treatment': plain.info.host_treatment,
+            **prepared,
             **cost_of(own if label else steps),
             **economy(made.get('ends', ENDS), made.get('states'), steps),
             'warnings': [

@@ -31,8 +31,8 @@ class Engine:
 
     * `relax` takes the dynamic namespace `structures` (StructureData by label), optionally `kinds` (Dict) and `cell`
       (Str, `fixed` or `full`); it returns the namespace `structures` with the same labels, and the Dict `results`
-      whose `tasks` give for each label at least `energy` in eV and `n_steps`, 0 where it was relaxed already. Atoms stay
-      beside where they were: positions are not wrapped into the cell, whatever a program does with them.
+      whose `tasks` give for each label at least `energy` in eV and `n_steps`, 0 where it was relaxed already. Atoms
+      stay beside where they were: positions are not wrapped into the cell, whatever a program does with them.
     * `neb` takes the dynamic namespace `bands` (BandData by label, the interpolated paths) and returns the namespace
       `bands` with the same labels (BandData with energies and forces, the last good ones also on failure), and the Dict
       `results` whose `tasks` give for each label at least `status`

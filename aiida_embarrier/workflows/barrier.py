@@ -9,7 +9,8 @@ from aiida.orm import Dict, List, Str, StructureData
 
 from aiida_embarrier.calculations.paths import align, create_endpoints
 from aiida_embarrier.data.band import BandData
-from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.base import status_of, why
+from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
     MECHANISMS,
     alignment_of,
@@ -19,7 +20,7 @@ from aiida_embarrier.workflows.barrier_inputs import (
     port_validator,
     validate_inputs,
 )
-from aiida_embarrier.workflows.migration import MigrationWorkChain
+from aiida_embarrier.workflows.preparation import PreparedMigrationWorkChain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,11 @@ __all__ = ('MigrationBarrierWorkChain',)
 
 ENDS = ('initial', 'final')
 
+#: Label of the only band.
+BAND = 'band'
 
-class MigrationBarrierWorkChain(MigrationWorkChain):
+
+class MigrationBarrierWorkChain(PreparedMigrationWorkChain):
     """The migration barrier of an ion, with any engine.
 
     It starts from a crystal and a hop, from two endpoints, or from a band. The host is relaxed, the endpoints are made
@@ -85,7 +89,7 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
             if_(cls.has_crystal)(cls.make_endpoints),
             if_(cls.has_endpoints)(cls.align_endpoints),
             cls.endpoint_steps(),
-            if_(cls.has_no_band)(cls.interpolate),
+            if_(cls.has_no_band)(cls.interpolate, cls.preparation_steps()),
             cls.run_neb,
             cls.inspect_neb,
         )
@@ -105,7 +109,7 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode,
+        code: AbstractCode | Mapping[str, AbstractCode],
         *,
         structure: StructureData | None = None,
         hop: Mapping[str, Any] | Dict | None = None,
@@ -120,17 +124,22 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        charge: float | None = None,
     ) -> ProcessBuilder:
         """Return a builder with everything filled in; every input can still be changed.
 
-        :param code: the code of the engine; for the potential engine that of `embarrier-worker`.
+        :param code: the code of the engine; for the potential engine that of `embarrier-worker`. For an engine with
+            several programs, and where another engine prepares the band, a mapping of the names of the programs to
+            codes, as the engines have them in :attr:`~aiida_embarrier.engines.base.Engine.codes`.
         :param protocol: `fast`, `balanced` (default) or `stringent`.
         :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
             `aiida-embarrier show-protocol` prints all keys.
         :param waypoints: positions in Å which the ion passes on its way.
         :param alignment: how two given endpoints are aligned: `ion`, `lattice_policy`, `threshold`, `keep_images`.
-        :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
-        :raises ValueError: for unknown engines, protocols and keys.
+        :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...; those of an engine
+            that prepares the band stand in the protocol.
+        :param charge: charge of the cell of endpoints and band in units of e.
+        :raises ValueError: for unknown engines, protocols, keys and functionals, and for codes that are missing.
         """
         given = {
             'structure': structure,
@@ -143,7 +152,9 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
             'waypoints': None if waypoints is None else List(waypoints),
             'alignment': None if alignment is None else Dict(dict(alignment)),
         }
-        return cls._fill(code, given, engine=engine, protocol=protocol, overrides=overrides, options=options)
+        return cls._fill(
+            code, given, engine=engine, protocol=protocol, overrides=overrides, options=options, charge=charge
+        )
 
     # ---------------------------------------------------------------- which steps
 
@@ -165,14 +176,13 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
         """Say what is going to happen."""
         super().setup()
         self.ctx.path = None
-        self.ctx.band = self.inputs.get('band')
         if self.has_crystal():
             hop = self.inputs.hop.get_dict()
             start = f'{self.ctx.host.get_formula()}, hop {hop.get("number", "")} of {hop.get("ion", "the ion")}'
         elif self.has_endpoints():
             start = f'two endpoints of {self.inputs.initial.get_formula()}'
         else:
-            start = f'band {self.ctx.band.pk} of {self.ctx.band.base.attributes.get("formula")}'
+            start = f'band {self.inputs.band.pk} of {self.inputs.band.base.attributes.get("formula")}'
         self.report(f'migration barrier from {start}, engine {self.engine.name}')
 
     def make_endpoints(self) -> ExitCode | None:
@@ -225,11 +235,11 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
 
     def interpolate(self) -> ExitCode | None:
         """Make the starting band."""
-        waypoints = {'waypoints': self.inputs.waypoints.get_list()} if 'waypoints' in self.inputs else {}
-        band, message = self._interpolate(**self.ctx.relaxed, path=self.ctx.path, label='interpolate', **waypoints)
+        band, message = self._interpolate(**self.ctx.relaxed, path=self.ctx.path, label='interpolate')
         if band is None:
             return self.exit_codes.ERROR_INVALID_PATH.format(message=message)
-        self.ctx.band = band
+        self.ctx.guesses = {BAND: band}
+        self.ctx.paths = {BAND: self.ctx.path}
         length = band.base.attributes.get('hop_length')
         self.report(
             f'band of {self.inputs.n_images.value} images made ({self.inputs.interpolation.value})'
@@ -237,25 +247,29 @@ class MigrationBarrierWorkChain(MigrationWorkChain):
         )
         return None
 
+    def _ends_of(self, label: str) -> dict[str, str]:  # noqa: ARG002  (there is one band only)
+        return {end: end for end in ENDS}
+
     def run_neb(self) -> Any:
         """Optimise the band."""
-        node = self._submit_neb({'band': self.ctx.band})
+        node = self._submit_neb({BAND: self.inputs.band} if 'band' in self.inputs else self._starting_bands())
         self.report(f'optimising the band: {node.pk}')
         return ToContext(neb=node)
 
     def inspect_neb(self) -> ExitCode | None:
         """Attach the band and its summary, also of a band that did not converge."""
         node = self.ctx.neb
-        message = why(node)
-        if 'bands' not in node.outputs:
+        tasks = self._take_results('neb', node)
+        bands = node.outputs.bands if 'bands' in node.outputs else {}
+        message = tasks.get(BAND, {}).get('message') or why(node)
+        if BAND not in bands:
             return self.exit_codes.ERROR_NEB.format(message=message)
-        band = node.outputs.bands.band
+        band = bands[BAND]
         self.out('band', band)
-        self._take_results('neb', node)
-        made = {} if self.ctx.path is None else {'path': self.ctx.path, 'guess': self.ctx.band}
-        summary = self._summarise(band, 'summarise', **made)
+        made = {} if self.ctx.path is None else {'path': self.ctx.path, 'guess': self._starting_bands()[BAND]}
+        summary = self._summarise(band, 'summarise', **made, **self._of_preparation(BAND, node))
         if summary is not None:
             self.out('summary', summary)
-        if not node.is_finished_ok:
+        if status_of(tasks.get(BAND, {}), node) is not Status.CONVERGED:
             return self.exit_codes.ERROR_BAND_NOT_CONVERGED.format(message=message)
         return None

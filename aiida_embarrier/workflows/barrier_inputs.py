@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiida.orm import Dict, List, Str
+from aiida.orm import Bool, Dict, List, Str
 from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.bands.interpolation import check_clearance
@@ -17,13 +17,18 @@ from aiida_embarrier.engines.protocols import closest, resolve_protocol
 if TYPE_CHECKING:
     from aiida.engine import ProcessSpec
 
-__all__ = ('barrier_protocol', 'define_engine_inputs', 'port_validator', 'validate_inputs')
+    from aiida_embarrier.engines.base import Engine
+
+__all__ = ('barrier_protocol', 'define_engine_inputs', 'define_preparation', 'port_validator', 'validate_inputs')
 
 PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'barrier.yaml'
 HOST_TREATMENTS = ('none', 'positions', 'cell')
 INTERPOLATIONS = ('idpp', 'linear')
 MECHANISMS = ('vacancy', 'interstitial', 'any')
 LATTICE_POLICIES = ('refuse', 'initial', 'mean', 'per_image')
+
+#: The work chains of an engine, as the namespaces of their inputs are called.
+KINDS = ('relax', 'neb')
 
 #: A check of a value: what is wrong with it, or None.
 Check = Callable[[Any], str | None]
@@ -47,8 +52,33 @@ def barrier_protocol(
         message = check(resolved[key])
         if message is not None:
             raise ValueError(f'protocol key `{key}`: {message}')
-    resolved['engine'] = resolve_protocol(get_engine(engine).protocol, protocol, of_engine)
+    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine)
+    preparation = resolved['preparation']
+    if preparation['with'] is not None:
+        preparation['engine'] = get_engine(preparation['with']).resolve_protocol(
+            preparation['protocol'] or protocol, preparation['engine']
+        )
     return resolved
+
+
+def check_codes(code: Any, engine: str, preparer: str | None) -> None:
+    """Check that given codes are those of an engine, and of one that prepares bands for it.
+
+    :param code: a code, or codes by the names of the programs.
+    :raises ValueError: for names of no program of theirs, and for one code where there are two engines.
+    """
+    engines = [get_engine(name) for name in dict.fromkeys((engine, preparer)) if name is not None]
+    programs = [program for found in engines for program in found.codes]
+    if isinstance(code, Mapping):
+        for name in code:
+            if name not in programs:
+                raise ValueError(f'no program {name!r} is run{closest(name, programs)}')
+    elif len(engines) > 1:
+        spelt_out = ', '.join(f'{program!r}: ...' for program in programs)
+        raise ValueError(
+            f'the band is prepared by {preparer!r} and computed by {engine!r}: give a code for each program, '
+            f'{{{spelt_out}}}'
+        )
 
 
 def one_of(*choices: str) -> Check:
@@ -116,6 +146,28 @@ def check_alignment(value: Any) -> str | None:
     return None
 
 
+def check_engine(value: Any) -> str | None:
+    """Check that there is such an engine."""
+    try:
+        get_engine(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def check_preparation(value: Any) -> str | None:
+    """Check how a starting band is to be prepared; which keys there are the protocol file says."""
+    if not isinstance(value['compare'], bool):
+        return f'compare: {check_flag(value["compare"])}'
+    for key in ('options', 'engine'):
+        if not isinstance(value[key], Mapping):
+            return f'{key}: takes a mapping, got {value[key]!r}'
+    if value['with'] is None:
+        idle = [key for key in ('protocol', 'compare', 'options', 'engine') if value[key]]
+        return f'{idle[0]}: nothing is prepared: say by which engine, `preparation.with`' if idle else None
+    return check_engine(value['with'])
+
+
 def port_validator(check: Check) -> Any:
     """Return the validator of an input port for a check of the value in its node."""
 
@@ -145,16 +197,8 @@ PROTOCOL_CHECKS: dict[str, Check] = {
     'interpolation': one_of(*INTERPOLATIONS),
     'min_image_distance': check_distance,
     'supercell': check_supercell,
+    'preparation': check_preparation,
 }
-
-
-def check_engine(value: Any) -> str | None:
-    """Check that there is such an engine."""
-    try:
-        get_engine(value)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def define_engine_inputs(spec: ProcessSpec) -> None:
@@ -167,8 +211,36 @@ def define_engine_inputs(spec: ProcessSpec) -> None:
         help='Name of the engine.',
     )
     spec.input_namespace('engine_inputs', dynamic=True, help='Inputs of the work chains of the engine.')
-    for kind in ('relax', 'neb'):
+    for kind in KINDS:
         spec.input_namespace(f'engine_inputs.{kind}', dynamic=True, required=False)
+
+
+def define_preparation(spec: ProcessSpec) -> None:
+    """Define the inputs that let a cheaper engine make the starting band."""
+    spec.input_namespace(
+        'preparation',
+        required=False,
+        help='A cheaper engine that makes the starting band: it relaxes the same endpoints and converges its own band, '
+        'which is then moved onto the endpoints of the dearer one. Where that fails, the band is interpolated.',
+    )
+    spec.input(
+        'preparation.engine',
+        valid_type=Str,
+        required=False,
+        validator=port_validator(check_engine),
+        help='Name of the cheaper engine.',
+    )
+    spec.input(
+        'preparation.compare',
+        valid_type=Bool,
+        required=False,
+        help='Start from the interpolated band, too, and record how many steps the preparation saved.',
+    )
+    spec.input_namespace(
+        'preparation.engine_inputs', dynamic=True, required=False, help='Inputs of its work chains, as `engine_inputs`.'
+    )
+    for kind in KINDS:
+        spec.input_namespace(f'preparation.engine_inputs.{kind}', dynamic=True, required=False)
 
 
 def validate_inputs(inputs: Any, _: Any) -> str | None:
@@ -228,37 +300,62 @@ def alignment_of(inputs: Any) -> dict[str, Any]:
 
 
 def validate_engine_inputs(inputs: Any) -> str | None:
-    """Check the inputs of the engine against the specifications of its work chains."""
+    """Check the inputs of the engine, and of one that prepares bands, against the specifications of their chains."""
     engine = get_engine(inputs['engine'].value)
-    given = inputs.get('engine_inputs', {})
     if 'charge' in inputs and inputs['charge'].value != 0 and 'charge' not in engine.capabilities:
         return (
             f'the engine {engine.name!r} knows no electrons and computes neutral cells only: leave out the charge '
             f'{inputs["charge"].value:+g}, or choose an engine with density functionals'
         )
+    message = check_engine_inputs(engine, inputs.get('engine_inputs', {}), relaxes=needs_relaxation(inputs))
+    preparation = inputs.get('preparation', {})
+    if message is not None or not preparation:
+        return message
+    if 'engine' not in preparation:
+        return 'the input `preparation.engine` is missing: it names the engine that prepares the band'
+    if 'band' in inputs:
+        return 'a band to start from is there already, so there is nothing to prepare: leave out `preparation`'
+    preparer = get_engine(preparation['engine'].value)
+    return check_engine_inputs(preparer, preparation.get('engine_inputs', {}), place='preparation.engine_inputs')
+
+
+def check_engine_inputs(
+    engine: Engine, given: Mapping[str, Any], relaxes: bool = True, place: str = 'engine_inputs'
+) -> str | None:
+    """Check inputs of the work chains of an engine against their specifications.
+
+    :param given: the inputs by the kind of work chain, `relax` and `neb`.
+    :param relaxes: whether anything is to be relaxed, so that the inputs for that have to be there.
+    :param place: the namespace, for messages.
+    """
     filled_in = {'relax': {'structures', 'kinds', 'cell', 'charge'}, 'neb': {'bands', 'charge'}}
     for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
-        if kind == 'relax' and kind not in given and not needs_relaxation(inputs):
-            continue
         if kind not in given:
-            return f'the namespace `engine_inputs.{kind}` is missing: fill it with `get_builder_from_protocol`'
+            if kind == 'relax' and not relaxes:
+                continue
+            return f'the namespace `{place}.{kind}` is missing: fill it with `get_builder_from_protocol`'
         ports = WorkflowFactory(entry_point).spec().inputs
         values = dict(given[kind])
         offered = set(ports) - filled_in[kind] - {'metadata'}
         for name in sorted(set(values) - offered):
             if name in ports:
-                return f'engine_inputs.{kind}: `{name}` is filled in by the work chain, leave it out'
-            return f'engine_inputs.{kind}: the engine {engine.name!r} has no input {name!r}{closest(name, offered)}'
+                return f'{place}.{kind}: `{name}` is filled in by the work chain, leave it out'
+            return f'{place}.{kind}: the engine {engine.name!r} has no input {name!r}{closest(name, offered)}'
         for name in sorted(offered):
             port = ports[name]
             if name not in values:
                 if port.required and not port.has_default():
-                    return f'engine_inputs.{kind}: the input `{name}` is missing'
+                    return f'{place}.{kind}: the input `{name}` is missing'
                 continue
-            error = port.validate(values[name])
+            error = port.validate(_copied(values[name]))
             if error is not None:
-                return f'engine_inputs.{kind}.{name}: {error.message}'
+                return f'{place}.{kind}.{name}: {error.message}'
     return None
+
+
+def _copied(value: Any) -> Any:
+    """Return a value whose namespaces validators of plugins may change as they like; nodes stay what they are."""
+    return {name: _copied(entry) for name, entry in value.items()} if isinstance(value, Mapping) else value
 
 
 def needs_relaxation(inputs: Any) -> bool:

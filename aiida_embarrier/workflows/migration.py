@@ -16,10 +16,12 @@ from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
     PROTOCOL_CHECKS,
     barrier_protocol,
+    check_codes,
     check_distance,
     check_n_images,
     check_supercell,
     define_engine_inputs,
+    define_preparation,
     port_validator,
 )
 
@@ -117,6 +119,7 @@ class MigrationWorkChain(WorkChain):
             'host is neutral. A lithium ion taken out of a discharged host without its electron is -1.',
         )
         define_engine_inputs(spec)
+        define_preparation(spec)
         spec.output('host', valid_type=StructureData, required=False, help='The relaxed host.')
         spec.exit_code(201, 'ERROR_INVALID_PATH', message='No path can be made of the input: {message}')
         spec.exit_code(310, 'ERROR_HOST', message='The relaxation of the host failed: {message}')
@@ -143,19 +146,21 @@ class MigrationWorkChain(WorkChain):
     @classmethod
     def _fill(
         cls,
-        code: AbstractCode,
+        code: AbstractCode | Mapping[str, AbstractCode],
         given: Mapping[str, Any],
         *,
         engine: str,
         protocol: str | None,
         overrides: Mapping[str, Any] | None,
         options: Mapping[str, Any] | None,
+        charge: float | None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol.
 
         :param given: further inputs by their names; what is None is left out.
         """
         resolved = barrier_protocol(engine, protocol, overrides)
+        check_codes(code, engine, resolved['preparation']['with'])
         builder = cls.get_builder()
         for name, node in given.items():
             if node is not None:
@@ -169,10 +174,31 @@ class MigrationWorkChain(WorkChain):
         builder.min_image_distance = Float(resolved['min_image_distance'])
         if resolved['supercell'] is not None:
             builder.supercell = List(resolved['supercell'])
+        if charge is not None:
+            builder.charge = Float(charge)
         inputs = get_engine(engine).inputs_from_protocol(resolved['engine'], code=code, options=options)
         for kind, values in inputs.items():
             builder.engine_inputs[kind] = values
+        cls._fill_preparation(builder, code, resolved['preparation'])
         return builder
+
+    @classmethod
+    def _fill_preparation(
+        cls,
+        builder: ProcessBuilder,
+        code: AbstractCode | Mapping[str, AbstractCode],
+        preparation: Mapping[str, Any],
+    ) -> None:
+        """Fill in how a cheaper engine prepares the starting band, as the resolved protocol says."""
+        if preparation['with'] is None:
+            return
+        builder.preparation.engine = Str(preparation['with'])
+        builder.preparation.compare = Bool(preparation['compare'])
+        inputs = get_engine(preparation['with']).inputs_from_protocol(
+            preparation['engine'], code=code, options=preparation['options']
+        )
+        for kind, values in inputs.items():
+            builder.preparation.engine_inputs[kind] = values
 
     @property
     def engine(self) -> Engine:
@@ -218,9 +244,9 @@ class MigrationWorkChain(WorkChain):
         """Relax states at fixed cell, with the charge of the band."""
         return self._submit_relax(structures, 'fixed', label, **self._charge())
 
-    def _charge(self) -> dict[str, Float]:
+    def _charge(self, engine: Engine | None = None) -> dict[str, Float]:
         """Return the charge for work chains of engines that know charges; `validate_engine_inputs` sees to others."""
-        return {'charge': self.inputs.charge} if 'charge' in self.engine.capabilities else {}
+        return {'charge': self.inputs.charge} if 'charge' in (engine or self.engine).capabilities else {}
 
     def _take_results(self, name: str, node: ProcessNode) -> dict[str, Any]:
         """Keep the results of a step for the summary, and return its tasks."""
@@ -373,17 +399,16 @@ class MigrationWorkChain(WorkChain):
     # ---------------------------------------------------------------- the bands
 
     def _interpolate(
-        self, initial: StructureData, final: StructureData, path: Dict, label: str, **further: Any
+        self, initial: StructureData, final: StructureData, path: Dict, label: str
     ) -> tuple[BandData | None, str]:
         """Return the starting band, or None and what forbids one.
 
         :param label: name of the step.
-        :param further: parameters of :func:`~aiida_embarrier.calculations.paths.interpolate`.
         """
         parameters: dict[str, Any] = {
             'n_images': self.inputs.n_images.value,
             'interpolation': self.inputs.interpolation.value,
-            **further,
+            **({'waypoints': self.inputs.waypoints.get_list()} if 'waypoints' in self.inputs else {}),
         }
         if 'structure' in self.inputs:
             parameters['host_treatment'] = self.inputs.relax_host.value

@@ -14,7 +14,7 @@ from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import status_of, why
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import validate_engine_inputs
-from aiida_embarrier.workflows.migration import MigrationWorkChain
+from aiida_embarrier.workflows.preparation import PreparedMigrationWorkChain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def validate_network_inputs(inputs: Any, _: Any) -> str | None:
     return validate_engine_inputs(inputs)
 
 
-class MigrationNetworkWorkChain(MigrationWorkChain):
+class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
     """The migration barriers of all hops of an ion in a crystal, or of some of them, with any engine.
 
     The host is relaxed once. All hops share one supercell; of the vacancies (or places of an added ion) that symmetry
@@ -63,6 +63,7 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
             cls.make_endpoints,
             cls.endpoint_steps(),
             cls.interpolate,
+            cls.preparation_steps(),
             if_(cls.has_bands)(cls.run_neb, cls.inspect_neb),
             cls.finish,
         )
@@ -89,7 +90,7 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode,
+        code: AbstractCode | Mapping[str, AbstractCode],
         *,
         structure: StructureData,
         hops: Mapping[str, Any] | Dict,
@@ -98,22 +99,26 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        charge: float | None = None,
     ) -> ProcessBuilder:
         """Return a builder with everything filled in; every input can still be changed.
 
-        :param code: the code of the engine; for the potential engine that of `embarrier-worker`.
+        :param code: the code of the engine, or codes by the names of programs, as those of the barrier work chain.
         :param hops: `{'ion': 'Li'}` for all hops of an ion; further keys as the input `hops` has them.
         :param protocol: `fast`, `balanced` (default) or `stringent`, those of the barrier work chain.
         :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
         :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
-        :raises ValueError: for unknown engines, protocols and keys.
+        :param charge: charge of the cell of endpoints and bands in units of e.
+        :raises ValueError: for unknown engines, protocols, keys and functionals, and for codes that are missing.
         """
         given = {
             'structure': structure,
             'kinds': kinds,
             'hops': hops if isinstance(hops, Dict) else Dict(dict(hops)),
         }
-        return cls._fill(code, given, engine=engine, protocol=protocol, overrides=overrides, options=options)
+        return cls._fill(
+            code, given, engine=engine, protocol=protocol, overrides=overrides, options=options, charge=charge
+        )
 
     # ---------------------------------------------------------------- steps
 
@@ -121,8 +126,6 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
         """Say what is going to happen."""
         super().setup()
         self.ctx.failures = {}
-        self.ctx.paths = {}
-        self.ctx.guesses = {}
         self.ctx.computed = {}
         hops = self.inputs.hops.get_dict()
         which = 'all hops' if hops.get('numbers') is None else f'hops {", ".join(map(str, hops["numbers"]))}'
@@ -193,13 +196,16 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
             else:
                 self.ctx.guesses[label] = band
 
+    def _ends_of(self, label: str) -> dict[str, str]:
+        return ends_of(label)
+
     def has_bands(self) -> bool:
         """Return whether there is a band to optimise."""
         return bool(self.ctx.guesses)
 
     def run_neb(self) -> Any:
         """Optimise all bands side by side."""
-        node = self._submit_neb(self.ctx.guesses)
+        node = self._submit_neb(self._starting_bands())
         images = self.inputs.n_images.value
         self.report(f'optimising {len(self.ctx.guesses)} band(s) of {images} images in one go: {node.pk}')
         return ToContext(neb=node)
@@ -218,8 +224,9 @@ class MigrationNetworkWorkChain(MigrationWorkChain):
                 bands[label],
                 f'summarise_{label}',
                 path=self.ctx.paths[label],
-                guess=guess,
+                guess=self.ctx.starts.get(label, guess),
                 label=Str(label),
+                **self._of_preparation(label, node),
             )
             if summary is not None:
                 self.ctx.computed[label] = summary
