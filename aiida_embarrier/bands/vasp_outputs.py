@@ -1,0 +1,246 @@
+"""What the OUTCAR of one image of a VASP calculation says.
+
+Of parsers that exist, ASE's (3.29) refuses compressed files, and pymatgen's Outcar reads no forces and takes twenty
+times as long; OUTCARs of bands are large, so here is one pass over the lines. Tests compare the numbers with both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ('Outcar', 'Species', 'read_outcar', 'read_species')
+
+#: Numbers as Fortran writes them, also without a blank between, and what it writes where one does not fit.
+_NUMBER = re.compile(r'[-+]?\d*\.\d+(?:E[-+]?\d+)?|[-+]?\d+\.?|\*{3,}|NaN|[-+]?Infinity', re.IGNORECASE)
+
+#: Tags that VASP echoes in every version, with how their values are read.
+_TAGS = {
+    'ISPIN': int,
+    'GGA': str,
+    'METAGGA': str,
+    'EDIFFG': float,
+    'NSW': int,
+    'IBRION': int,
+    'ENCUT': float,
+    'LHFCALC': str,
+    'LNONCOLLINEAR': str,
+}
+_TAG = re.compile(rf'^ *({"|".join(_TAGS)}) *= *(\S+)')
+
+_CONVERGED = ('reached required accuracy - stopping structural', 'OPT: skip step - force has converged')
+
+
+@dataclass(frozen=True)
+class Species:
+    """A species as its pseudopotential names it; nothing else of the pseudopotential is kept.
+
+    :param title: name of the pseudopotential, for instance `PAW_PBE Fe_pv 06Sep2000`.
+    :param electrons: number of valence electrons.
+    :param functional: the functional that it was made with, as VASP spells it (`PE`, `CA`, ...).
+    """
+
+    title: str
+    electrons: float | None = None
+    functional: str | None = None
+
+    @property
+    def element(self) -> str:
+        """The chemical symbol, without what tells pseudopotentials of one element apart."""
+        words = self.title.split()
+        return words[min(1, len(words) - 1)].split('_')[0]
+
+
+@dataclass
+class Outcar:
+    """What an OUTCAR says; None where it does not.
+
+    Energies, forces, positions and moments belong to the last ionic step that is complete.
+
+    :param version: of VASP.
+    :param vtst: version of the VTST tools, None for VASP without them.
+    :param energy: energy extrapolated to no smearing, `energy(sigma->0)`, in eV.
+    :param free_energy: `TOTEN`, in eV, of which the forces are the derivative.
+    :param forces: in eV/Å, shape (n_atoms, 3).
+    :param positions: in Å, shape (n_atoms, 3), 5 decimals.
+    :param lattice: vectors as rows in Å, shape (3, 3).
+    :param moments: on the sites in Bohr magnetons, shape (n_atoms,).
+    :param species: in the order of the atoms.
+    :param counts: number of atoms of each species.
+    :param n_electrons: valence electrons of the cell.
+    :param tags: tags as VASP understood them.
+    :param hubbard: effective U of each species in eV, None for those without.
+    :param dispersion: whether energies contain a dispersion correction.
+    :param n_steps: complete ionic steps.
+    :param converged: whether VASP says that forces are converged; False where the file ends before it does.
+    :param finished: whether the file is complete.
+    :param elapsed_s: wall time.
+    """
+
+    version: str | None = None
+    vtst: str | None = None
+    energy: float | None = None
+    free_energy: float | None = None
+    forces: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    lattice: np.ndarray | None = None
+    moments: np.ndarray | None = None
+    species: list[Species] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    n_electrons: float | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+    hubbard: list[float | None] | None = None
+    dispersion: bool = False
+    n_steps: int = 0
+    converged: bool = False
+    finished: bool = False
+    elapsed_s: float | None = None
+
+
+def read_species(lines: Iterable[str]) -> list[Species]:
+    """Return the species in the lines of an OUTCAR or a POTCAR."""
+    found: list[dict[str, Any]] = []
+    functional = None
+    for line in lines:
+        if 'TITEL' in line:
+            # LEXCH stands before TITEL in an OUTCAR and in a POTCAR
+            found.append({'title': line.split('=', 1)[1].strip(), 'functional': functional})
+        elif 'LEXCH' in line and '=' in line and 'table' not in line:
+            functional = line.split('=', 1)[1].split()[0]
+        elif 'ZVAL' in line and 'POMASS' in line and found:
+            found[-1]['electrons'] = _numbers(line.split('ZVAL', 1)[1])[0]
+    return [Species(**entry) for entry in found]
+
+
+def read_outcar(lines: Iterable[str]) -> Outcar:
+    """Return what an OUTCAR says, also one that ends early.
+
+    :param lines: its lines.
+    """
+    outcar = Outcar()
+    header: list[str] = []
+    step: dict[str, Any] = {}
+    lattice, in_header, in_step = None, True, False
+    iterator = iter(lines)
+    for line in iterator:
+        if in_header:
+            header.append(line)
+        if '- Iteration' in line:
+            # what comes from here on belongs to the next ionic step
+            in_header, in_step = False, False
+        elif 'TOTAL-FORCE' in line:
+            step['forces'] = _block(iterator, columns=6)
+        elif 'FREE ENERGIE OF THE ION-ELECTRON SYSTEM' in line:
+            step |= _energies(iterator)
+            if step.get('energy') is not None and step.get('forces') is not None:
+                table = step.pop('forces')
+                outcar.positions, outcar.forces = table[:, :3], table[:, 3:]
+                outcar.energy, outcar.free_energy = step['energy'], step.get('free_energy')
+                outcar.moments, outcar.lattice = step.get('moments'), lattice
+                outcar.n_steps += 1
+                in_step = True
+            step = {}
+        elif 'magnetization (x)' in line and 'number' not in line:
+            moments = _moments(iterator)
+            if moments is not None and in_step:
+                outcar.moments = moments
+            elif moments is not None:
+                step['moments'] = moments
+        elif 'direct lattice vectors' in line:
+            rows = [_numbers(next(iterator, ''))[:3] for _ in range(3)]
+            if all(len(row) == 3 for row in rows):
+                lattice = np.array(rows)
+        elif any(text in line for text in _CONVERGED):
+            outcar.converged = True
+        elif 'Edisp (eV)' in line:
+            outcar.dispersion = True
+        elif 'General timing and accounting' in line:
+            outcar.finished = True
+        elif 'Elapsed time (sec)' in line:
+            outcar.elapsed_s = _numbers(line)[0]
+    _read_header(outcar, header)
+    return outcar
+
+
+def _read_header(outcar: Outcar, lines: list[str]) -> None:
+    outcar.species = read_species(lines)
+    for line in lines:
+        if line.startswith(' vasp.'):
+            outcar.version = line.split()[0].removeprefix('vasp.')
+        elif 'VTST: version' in line:
+            outcar.vtst = line.split('version', 1)[1].split(',')[0].strip()
+        elif 'ions per type' in line:
+            outcar.counts = [int(number) for number in line.split('=')[1].split()]
+        elif 'NELECT' in line:
+            outcar.n_electrons = _numbers(line)[0]
+        elif 'U (eV)' in line and 'LDAUU' in line:
+            outcar.hubbard = [value or None for value in _numbers(line.split('=')[1])]
+        elif 'J (eV)' in line and 'LDAUJ' in line and outcar.hubbard is not None:
+            exchange = _numbers(line.split('=')[1])
+            outcar.hubbard = [None if u is None else u - j for u, j in zip(outcar.hubbard, exchange, strict=False)]
+        elif found := _TAG.match(line):
+            name, value = found.groups()
+            if name not in outcar.tags and value not in {'--'}:
+                outcar.tags[name] = _as(_TAGS[name], value)
+
+
+def _block(lines: Iterator[str], columns: int) -> np.ndarray | None:
+    """Return the table between two rules; None where the file ends inside it."""
+    rows: list[list[float]] = []
+    next(lines, None)
+    for line in lines:
+        if line.lstrip().startswith('---'):
+            return np.array(rows) if rows and all(len(row) == columns for row in rows) else None
+        rows.append(_numbers(line))
+    return None
+
+
+def _energies(lines: Iterator[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for line in lines:
+        if 'TOTEN' in line:
+            found['free_energy'] = _numbers(line.split('=', 1)[1])[0]
+        elif 'energy(sigma->0)' in line:
+            found['energy'] = _numbers(line.rsplit('=', 1)[1])[0]
+            return found
+        elif 'Iteration' in line:
+            break
+    return found
+
+
+def _moments(lines: Iterator[str]) -> np.ndarray | None:
+    """Return the last column of the table of moments; None where the file ends inside it."""
+    values: list[float] = []
+    ruled = False
+    for line in lines:
+        if line.lstrip().startswith('---'):
+            if ruled:
+                return np.array(values) if values else None
+            ruled = True
+        elif ruled:
+            values.append(_numbers(line)[-1] if line.split() else np.nan)
+    return None
+
+
+def _numbers(text: str) -> list[float]:
+    return [_as_float(found) for found in _NUMBER.findall(text)]
+
+
+def _as_float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _as(kind: Any, value: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        return value
