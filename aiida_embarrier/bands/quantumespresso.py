@@ -72,15 +72,15 @@ class NebInput:
     :param path: the namelist PATH.
     :param namelists: namelists of the engine (`control`, `system`, `electrons`, ...), keys in lower case.
     :param cards: cards of the engine by their names in upper case: the options on the first line, and the lines.
+    :param images: the images that were given, each by the unit and the lines of ATOMIC_POSITIONS.
     :param climbing_images: numbers of images that climb by hand, from 1.
-    :param text: the input of the engine for the first image, as pw.x reads it.
     """
 
     path: dict[str, Any]
     namelists: dict[str, dict[str, Any]]
     cards: dict[str, tuple[str, list[str]]]
+    images: list[tuple[str, list[str]]]
     climbing_images: tuple[int, ...] = ()
-    text: str = ''
 
     @property
     def prefix(self) -> str:
@@ -226,26 +226,65 @@ def read_input(folder: Path) -> NebInput:
         raise ValueError(f'there is no folder {folder}')
     path_file, engine_file = find_file(folder, 'neb.dat'), find_file(folder, 'pw_1.in')
     if path_file is not None and engine_file is not None:
-        path_text, engine_text = read_text(path_file), read_text(engine_file)
+        path_text, engine_texts = read_text(path_file), [read_text(engine_file)]
+        while (another := find_file(folder, f'pw_{len(engine_texts) + 1}.in')) is not None:
+            engine_texts.append(read_text(another))
     else:
         text = _combined(folder)
         path_text = _between(text, 'BEGIN_PATH_INPUT', 'END_PATH_INPUT')
-        engine_text = _between(text, 'BEGIN_ENGINE_INPUT', 'END_ENGINE_INPUT')
-        # the first image, as neb.x itself writes pw_1.in
-        engine_text = re.sub(r'(?ms)^\s*(INTERMEDIATE_IMAGE|LAST_IMAGE)\b.*?^\s*END_POSITIONS\s*$', '', engine_text)
-        engine_text = re.sub(r'(?m)^\s*(BEGIN_POSITIONS|FIRST_IMAGE|END_POSITIONS)\s*$\n?', '', engine_text)
+        engine_texts = _one_by_one(_between(text, 'BEGIN_ENGINE_INPUT', 'END_ENGINE_INPUT'))
     path_lists, rest = _namelists(path_text)
-    namelists, lines = _namelists(engine_text)
+    inputs = [_namelists(text) for text in engine_texts]
+    namelists, lines = inputs[0]
+    cards = _cards(lines)
     if 'path' not in path_lists or not {'nat', 'ntyp'} <= set(namelists.get('system', {})):
         raise ValueError(f'the input in {folder} is none of neb.x: it lacks the namelist PATH, or nat and ntyp')
     card = re.search(r'CLIMBING_IMAGES\s*(.*)', '\n'.join(rest), re.DOTALL)
     return NebInput(
         path_lists['path'],
         namelists,
-        _cards(lines),
+        cards,
+        [_cards(others).get('ATOMIC_POSITIONS', ('', [])) for _, others in inputs],
         tuple(int(number) for number in re.findall(r'\d+', card[1])) if card else (),
-        engine_text,
     )
+
+
+def given_images(found: NebInput, lattice: np.ndarray) -> list[np.ndarray]:
+    """Return the positions in Å of the images that the input gives, each of shape (n_atoms, 3).
+
+    :param lattice: vectors as rows in Å.
+    """
+    system = found.namelists['system']
+    alat = float(system['celldm(1)']) * BOHR if 'celldm(1)' in system else float(system.get('a', 0.0))
+    images = []
+    for unit, lines in found.images:
+        table = np.array(
+            [
+                [float(word.lower().replace('d', 'e')) for word in line.split()[1:4]]
+                for line in lines[: int(system['nat'])]
+            ]
+        )
+        if 'crystal' in unit:
+            images.append(table @ lattice)
+        elif 'angstrom' in unit:
+            images.append(table)
+        elif 'bohr' in unit:
+            images.append(table * BOHR)
+        else:
+            images.append(table * (alat or float(np.linalg.norm(lattice[0]))))
+    return images
+
+
+def _one_by_one(text: str) -> list[str]:
+    """Return the input of each image of an engine input for several, as neb.x itself writes them to `pw_1.in`, ..."""
+    before, _, rest = text.partition('BEGIN_POSITIONS')
+    positions, _, after = rest.partition('END_POSITIONS')
+    images = re.split(r'(?m)^\s*(?:FIRST_IMAGE|INTERMEDIATE_IMAGE|LAST_IMAGE)\s*$', positions)[1:]
+    option = next((line for line in images[0].splitlines() if line.strip()), '') if images else ''
+    # the unit stands at the first image at least
+    return [
+        f'{before}\n{image if "ATOMIC_POSITIONS" in image.upper() else option + image}\n{after}' for image in images
+    ]
 
 
 def _combined(folder: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ def read_band(
         'version': None if first is None else first.version,
         'vtst': None if inner is None else inner.vtst,
         'energy': 'energy(sigma->0)',
-        'potentials': [entry.title for entry in species],
+        'species': [asdict(entry) for entry in species],
         'ionic_steps': [None if outcar is None else outcar.n_steps for outcar in outcars],
         'wall_s': max((o.elapsed_s for o in outcars[1:-1] if o is not None and o.elapsed_s is not None), default=None),
     }

@@ -26,6 +26,7 @@ COMMANDS = (
     'launch',
     'watch',
     'resume',
+    'import',
     'show',
     'plot',
     'list',

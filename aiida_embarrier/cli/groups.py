@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ class LazyGroup(click.Group):
     """A group whose commands are modules of a package, imported when they are asked for.
 
     :param package: name of the package; each of its modules holds a click command named ``command``.
-    :param names: names of the commands in the order of ``--help``; the dashes of a name are underscores in its module.
+    :param names: names of the commands in the order of ``--help``; the dashes of a name are underscores in its module,
+        and one that is a keyword of Python has an underscore behind.
     """
 
     def __init__(self, *args: Any, package: str, names: tuple[str, ...], **kwargs: Any) -> None:
@@ -30,6 +32,7 @@ class LazyGroup(click.Group):
         """Return a command, None for an unknown name."""
         if name not in self.names:
             return None
-        module = importlib.import_module(f'{self.package}.{name.replace("-", "_")}')
+        file = f'{name}_' if keyword.iskeyword(name) else name.replace('-', '_')
+        module = importlib.import_module(f'{self.package}.{file}')
         command: click.Command = module.command
         return command

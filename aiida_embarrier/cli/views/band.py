@@ -74,11 +74,13 @@ def describe(node: BandData | ProcessNode) -> dict[str, Any]:
 def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
     """Return the PK of the work chain that returned a band, and its summary; None where there is none.
 
-    A network of hops returns many bands, each with the summary of its name.
+    A network of hops returns many bands, each with the summary of its name. A band that was imported has the summary of
+    the import, which made it.
     """
     from aiida.common.links import LinkType
 
-    for link in node.base.links.get_incoming(link_type=LinkType.RETURN).all():
+    links = node.base.links
+    for link in [link for kind in (LinkType.RETURN, LinkType.CREATE) for link in links.get_incoming(link_type=kind)]:
         outputs = link.node.outputs
         _, _, label = link.link_label.partition('__')
         if link.link_label == 'band' and 'summary' in outputs:  # a segment is not summarised by that of the whole
@@ -93,7 +95,9 @@ def echo(description: dict[str, Any]) -> None:
     heading = {
         'band': description['pk'],
         'formula': description['formula'],
-        'ion': f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
+        'ion': description['mobile_ion']
+        if description['mechanism'] is None
+        else f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
         'energies by': description['potential'] or description['functional'] or description['engine'],
         'host': description['host'],
         'host relaxed': description['host_treatment'],
@@ -110,9 +114,18 @@ def echo(description: dict[str, Any]) -> None:
     if description['process'] is not None:
         heading['process'] = description['process']
     echo_pairs(heading)
-    if 'barriers' not in description:
+    if 'barriers' in description:
+        _echo_barriers(description)
+    elif description['summary'] is None:
         click.echo('\nThis is a starting band: it has no energies yet.')
-        return
+    else:  # of an import whose files do not tell all energies
+        click.echo()
+        echo_table(_images(description), IMAGES)
+    for warning in (description['summary'] or {}).get('warnings', []):
+        click.echo(f'\nwarning: {warning}')
+
+
+def _echo_barriers(description: dict[str, Any]) -> None:
     click.echo()
     rows = [
         {
@@ -125,8 +138,6 @@ def echo(description: dict[str, Any]) -> None:
     echo_table(rows, TABLE)
     click.echo()
     echo_table(_images(description), IMAGES)
-    for warning in (description['summary'] or {}).get('warnings', []):
-        click.echo(f'\nwarning: {warning}')
 
 
 def draw(
@@ -152,8 +163,10 @@ def draw(
 
 def _images(description: dict[str, Any]) -> list[dict[str, Any]]:
     """Return one row per image: where it is, its energy relative to the first, and what it is."""
-    found = description['barriers']
-    notes = {found['saddle']: 'saddle', **{minimum['image']: 'minimum' for minimum in found['minima']}}
+    notes: dict[int | None, str] = {}
+    if 'barriers' in description:
+        found = description['barriers']
+        notes = {found['saddle']: 'saddle', **{minimum['image']: 'minimum' for minimum in found['minima']}}
     first = description['energies'][0]
     return [
         {'image': image, 'coordinate': coordinate, 'energy': energy - first, 'note': notes.get(image, '')}
