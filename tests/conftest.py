@@ -9,6 +9,7 @@ import pytest
 
 pytest_plugins = ['aiida.tools.pytest_fixtures']
 
+EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 SHARED_DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data'
 
 
@@ -48,6 +49,16 @@ def worker_code(aiida_profile: Any, aiida_localhost: Any) -> Any:
     from aiida_embarrier.engines.potential.setup import setup_code
 
     return setup_code(aiida_localhost)[0]
+
+
+@pytest.fixture
+def toy_codes(aiida_profile: Any, entry_points: Any, monkeypatch: Any) -> dict[str, Any]:
+    """Register the engine of examples/toy_engine.py as `toy`, and return its codes: it has none."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    entry_points.add('toy_engine:ToyRelaxWorkChain', 'aiida.workflows:toy.relax')
+    entry_points.add('toy_engine:ToyNebWorkChain', 'aiida.workflows:toy.neb')
+    entry_points.add('toy_engine:ENGINE', 'aiida_embarrier.engines:toy')
+    return {}
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.engines.functionals import load_functionals
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiida.orm import AbstractCode, ProcessNode
+
+    #: A code, codes by the names of programs, or none for engines that run no program.
+    Codes = AbstractCode | Mapping[str, AbstractCode] | None
 
 __all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'status_of', 'why')
 
@@ -47,7 +49,7 @@ class Engine:
     :param description: one line.
     :param relax: entry point of the relax work chain, in `aiida.workflows`.
     :param neb: entry point of the NEB work chain, in `aiida.workflows`.
-    :param protocol: its protocol file.
+    :param protocol: its protocol file, or what stands in one, see :mod:`aiida_embarrier.engines.protocols`.
     :param inputs: `module:function` that turns a resolved protocol into inputs of both work chains:
         ``function(protocol, code=..., options=...) -> {'relax': {...}, 'neb': {...}}``; `code` is a code, or for an
         engine with several programs a mapping of their names in `codes` to codes.
@@ -75,7 +77,7 @@ class Engine:
     description: str
     relax: str
     neb: str
-    protocol: Path
+    protocol: Path | Mapping[str, Any]
     inputs: str
     resolve: str | None = None
     write_inputs: str | None = None
@@ -89,9 +91,7 @@ class Engine:
     extra: str | None = None
     examine: str | None = None
 
-    def inputs_from_protocol(
-        self, protocol: dict[str, Any], code: AbstractCode | Mapping[str, AbstractCode], **kwargs: Any
-    ) -> dict[str, dict[str, Any]]:
+    def inputs_from_protocol(self, protocol: dict[str, Any], code: Codes, **kwargs: Any) -> dict[str, dict[str, Any]]:
         """Return the inputs of the relax and NEB work chains for a resolved protocol.
 
         :param code: the code, or codes by the names of the programs; those of other engines among them are left out.
@@ -100,13 +100,17 @@ class Engine:
         function: Callable[..., dict[str, dict[str, Any]]] = self.load(self.inputs)
         return function(protocol, code=self.codes_among(code), **kwargs)
 
-    def codes_among(self, code: AbstractCode | Mapping[str, AbstractCode]) -> AbstractCode | dict[str, AbstractCode]:
-        """Return what of given codes this engine runs: a code, or for an engine with several programs a mapping.
+    def codes_among(self, code: Codes) -> AbstractCode | dict[str, AbstractCode] | None:
+        """Return what of given codes this engine runs: a code, a mapping for several programs, None for none.
 
         :raises ValueError: where one is missing.
         """
+        if not self.codes:
+            return None
         spelt_out = ', '.join(f'{name!r}: ...' for name in self.codes)
         if not isinstance(code, Mapping):
+            if code is None:
+                raise ValueError(f'the engine {self.name!r} runs {", ".join(self.codes)}: give a code')
             if len(self.codes) > 1:
                 raise ValueError(
                     f'the engine {self.name!r} runs several programs: give a code for each, {{{spelt_out}}}'
@@ -144,9 +148,16 @@ class Engine:
         return function
 
 
+def _entry_points() -> Any:
+    """Return the entry points of the engines, as AiiDA knows them."""
+    from aiida.plugins import entry_point
+
+    return entry_point.eps_select(ENTRY_POINT_GROUP)
+
+
 def available_engines() -> tuple[str, ...]:
     """Return the names of the engines, without importing anything of theirs."""
-    return tuple(sorted(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)))
+    return tuple(sorted(entry.name for entry in _entry_points()))
 
 
 def get_engine(name: str) -> Engine:
@@ -154,9 +165,10 @@ def get_engine(name: str) -> Engine:
 
     :raises ValueError: for unknown names, with those there are.
     """
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
+    for entry in _entry_points():
         if entry.name == name:
-            return entry.load()
+            engine: Engine = entry.load()
+            return engine
     raise ValueError(f'unknown engine {name!r}{closest(name, available_engines())}')
 
 

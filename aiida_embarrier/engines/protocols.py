@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ('DEFAULT_PROTOCOL', 'closest', 'resolve_protocol')
@@ -20,18 +21,20 @@ __all__ = ('DEFAULT_PROTOCOL', 'closest', 'resolve_protocol')
 DEFAULT_PROTOCOL = 'balanced'
 
 
-def resolve_protocol(path: Path, protocol: str | None = None, overrides: Mapping[str, Any] | None = None) -> dict:
+def resolve_protocol(
+    source: Path | Mapping[str, Any], protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict:
     """Return the inputs of a protocol with overrides applied.
 
-    The file holds `default` (all keys with their values) and `protocols` (for each protocol the values that differ).
+    The source holds `default` (all keys with their values) and `protocols` (for each protocol the values that differ).
     A key of an override has to stand in `default`; only below a key whose default is an empty mapping any key goes.
 
-    :param path: the YAML file.
+    :param source: a YAML file, or what stands in one.
     :param protocol: `fast`, `balanced` or `stringent`; None for `balanced`.
     :param overrides: nested mapping of values that replace those of the protocol.
     :raises ValueError: for unknown protocols and keys, naming the closest known one.
     """
-    content = yaml.safe_load(path.read_text(encoding='utf8'))
+    content = source if isinstance(source, Mapping) else yaml.safe_load(source.read_text(encoding='utf8'))
     name = DEFAULT_PROTOCOL if protocol is None else protocol
     if name not in content['protocols']:
         raise ValueError(f'unknown protocol {name!r}{closest(name, content["protocols"])}')

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode
+
+    from aiida_embarrier.engines.base import Codes
 
 __all__ = ('MigrationBarrierWorkChain',)
 
@@ -109,7 +110,7 @@ class MigrationBarrierWorkChain(PreparedMigrationWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode | Mapping[str, AbstractCode],
+        code: Codes,
         *,
         structure: StructureData | None = None,
         hop: Mapping[str, Any] | Dict | None = None,

@@ -73,7 +73,7 @@ def check_codes(code: Any, engine: str, preparer: str | None) -> None:
         for name in code:
             if name not in programs:
                 raise ValueError(f'no program {name!r} is run{closest(name, programs)}')
-    elif len(engines) > 1:
+    elif len(programs) > 1 and len(engines) > 1:
         spelt_out = ', '.join(f'{program!r}: ...' for program in programs)
         raise ValueError(
             f'the band is prepared by {preparer!r} and computed by {engine!r}: give a code for each program, '

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode, ProcessNode
+    from aiida.orm import ProcessNode
 
     from aiida_embarrier.data.band import BandData
-    from aiida_embarrier.engines.base import Engine
+    from aiida_embarrier.engines.base import Codes, Engine
 
 __all__ = ('MigrationWorkChain',)
 
@@ -146,7 +146,7 @@ class MigrationWorkChain(WorkChain):
     @classmethod
     def _fill(
         cls,
-        code: AbstractCode | Mapping[str, AbstractCode],
+        code: Codes,
         given: Mapping[str, Any],
         *,
         engine: str,
@@ -186,7 +186,7 @@ class MigrationWorkChain(WorkChain):
     def _fill_preparation(
         cls,
         builder: ProcessBuilder,
-        code: AbstractCode | Mapping[str, AbstractCode],
+        code: Codes,
         preparation: Mapping[str, Any],
     ) -> None:
         """Fill in how a cheaper engine prepares the starting band, as the resolved protocol says."""

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode, StructureData
+    from aiida.orm import StructureData
+
+    from aiida_embarrier.engines.base import Codes
 
 __all__ = ('MigrationNetworkWorkChain',)
 
@@ -90,7 +92,7 @@ class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode | Mapping[str, AbstractCode],
+        code: Codes,
         *,
         structure: StructureData,
         hops: Mapping[str, Any] | Dict,

@@ -12,21 +12,28 @@ from aiida_embarrier.data.convert import node_from_structure
 from aiida_embarrier.engines.base import available_engines, get_engine
 from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
-#: What makes each engine quick enough for a test; an engine without an entry fails here.
-OVERRIDES = {
-    'potential': {
-        'potential': {'name': 'ase', 'model': 'emt', 'calculator': EMT.calculator},
-        'settings': {'processes': 1},
-    },
+#: For each engine what makes it quick enough for a test, and the fixture that gives its code (or its codes by the names
+#: of the programs); an engine without an entry fails here.
+ENGINES = {
+    'potential': (
+        {
+            'potential': {'name': 'ase', 'model': 'emt', 'calculator': EMT.calculator},
+            'settings': {'processes': 1},
+        },
+        'worker_code',
+    ),
+    'toy': ({}, 'toy_codes'),
 }
 
 
-@pytest.fixture(params=available_engines())
-def engine(request, worker_code):
+@pytest.fixture(params=sorted({*available_engines(), 'toy'}))
+def engine(request):
     """Return an engine and the inputs of its work chains."""
+    overrides, fixture = ENGINES[request.param]
+    code = request.getfixturevalue(fixture)
     found = get_engine(request.param)
-    protocol = barrier_protocol(found.name, 'fast', {'engine': OVERRIDES[found.name]})
-    return found, found.inputs_from_protocol(protocol['engine'], code=worker_code)
+    protocol = barrier_protocol(found.name, 'fast', {'engine': overrides})
+    return found, found.inputs_from_protocol(protocol['engine'], code=code)
 
 
 @pytest.mark.slow
@@ -45,6 +52,13 @@ def test_relax(engine, cell):
         assert isinstance(structure, StructureData)
         assert [site.kind_name for site in structure.sites] == [site.kind_name for site in structures[label].sites]
         assert isinstance(outputs['results']['tasks'][label]['energy'], float)
+        for before, after in zip(structures[label].sites, structure.sites, strict=True):
+            assert after.position == pytest.approx(before.position, abs=0.5), 'an atom was wrapped into the cell'
+    steps = {label: task['n_steps'] for label, task in outputs['results']['tasks'].items()}
+    assert steps['one'] > 0
+    assert outputs['results']['n_evaluations'] >= steps['one'] + 1
+    if cell == 'fixed':
+        assert steps['two'] == 0, 'a crystal without forces is relaxed already'
     lengths = {label: structure.cell_lengths[0] for label, structure in outputs['structures'].items()}
     if cell == 'fixed':
         assert lengths['one'] == pytest.approx(structures['one'].cell_lengths[0])
