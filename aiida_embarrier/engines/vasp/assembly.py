@@ -31,8 +31,8 @@ def beside(positions: np.ndarray, reference: np.ndarray, lattice: np.ndarray) ->
     :param positions: in Å, shape (..., n_atoms, 3). :param reference: likewise. :param lattice: vectors as rows in Å.
     """
     moved = (positions - reference) @ np.linalg.inv(lattice)
-    moved = positions - np.round(moved) @ lattice
-    return moved
+    nearest: np.ndarray = positions - np.round(moved) @ lattice
+    return nearest
 
 
 def exact(printed: np.ndarray, contcar: np.ndarray | None, lattice: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Every ionic step of an OUTCAR, also of one that ends in mid-step: energies, forces, positions and moments.
 
-aiida-vasp's parser keeps the last energy and forces of an image only. A band needs those of one and the same step of all
-its images, as one image may be a step ahead of another when a job is killed, and the trend of the forces.
+aiida-vasp's parser keeps the last energy and forces of an image only. A band needs those of one and the same step of
+all its images, as one image may be a step ahead of another when a job is killed, and the trend of the forces.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ class IonicStep:
     stress: list[float] | None = None
     scf_done: bool = False
     wall_s: float = 0.0
+    has_energy: bool = field(default=False, repr=False)
     tangent: np.ndarray | None = field(default=None, repr=False)
     along: float | None = field(default=None, repr=False)
 
     @property
     def is_complete(self) -> bool:
         """Whether energy and forces were written."""
-        return self.forces is not None and not self._energy_missing
+        return self.forces is not None and self.has_energy
 
     @property
     def is_finite(self) -> bool:
@@ -65,8 +66,6 @@ class IonicStep:
             and np.all(np.isfinite(self.forces))
             and np.all(np.isfinite(self.positions))
         )
-
-    _energy_missing: bool = field(default=True, repr=False)
 
     def restore_true_forces(self) -> None:
         """Give the forces the true component along the band that VTST prints, if they had been projected.
@@ -179,10 +178,9 @@ def _read_step(run: OutcarRun, step: IonicStep, line: str, rows: Iterator[str]) 
         table = _table(rows, 6)
         if table is not None:
             step.positions, step.forces = table[:, :3], table[:, 3:]
-    elif 'free  energy   TOTEN' in line:
-        step._energy_missing = False
-    elif 'energy  without entropy' in line:
+    elif 'energy  without entropy' in line:  # two blanks: that of the ionic step, after its forces
         step.energy = _last_number(line)
+        step.has_energy = True
     elif 'magnetization (x)' in line:
         next(rows, None)
         table = _table(rows, None, header=True)

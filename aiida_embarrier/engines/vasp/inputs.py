@@ -1,0 +1,81 @@
+"""From a resolved protocol to the inputs of the engine's work chains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiida.common.exceptions import NotExistent
+from aiida.orm import Dict, Int, SinglefileData, load_node
+
+from aiida_embarrier.engines.functionals import load_functionals
+from aiida_embarrier.engines.vasp import FUNCTIONALS
+from aiida_embarrier.engines.vasp.incar import check_neb
+from aiida_embarrier.engines.vasp.layout import paw_names
+from aiida_embarrier.engines.vasp.potcars import check_family
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiida.orm import AbstractCode
+
+__all__ = ('check_protocol', 'inputs_from_protocol')
+
+
+def check_protocol(protocol: Mapping[str, Any]) -> None:
+    """Check the values of a protocol that can be checked without a crystal.
+
+    :raises ValueError: for whatever is wrong, with the remedy.
+    """
+    load_functionals(FUNCTIONALS).resolve(protocol['functional'], protocol['hubbard_u'])
+    check_neb(protocol['neb'])
+    paw_names([], protocol['paw']['mapping'])
+    for place, name in (('', 'encut'), ('', 'kspacing'), ('', 'ediff'), ('relax', 'force_threshold')):
+        _positive(protocol, place, name)
+    for name in ('force_threshold', 'spring_constant', 'spacing_tolerance', 'maxmove', 'potim'):
+        _positive(protocol, 'neb', name)
+    mesh = protocol['kmesh']
+    if mesh is not None and (
+        not isinstance(mesh, list | tuple) or len(mesh) != 3 or not all(isinstance(n, int) and n > 0 for n in mesh)
+    ):
+        raise ValueError(f'protocol key `kmesh`: give three whole numbers, got {mesh!r}')
+
+
+def _positive(protocol: Mapping[str, Any], place: str, name: str) -> None:
+    value = (protocol[place] if place else protocol)[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError(f'protocol key `{place + "." if place else ""}{name}`: {value!r} is no positive number')
+
+
+def inputs_from_protocol(
+    protocol: Mapping[str, Any], *, code: AbstractCode, options: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the inputs of the relax and NEB work chains.
+
+    :param protocol: the resolved protocol of the engine.
+    :param code: the code of VASP.
+    :param options: options of the jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
+    :raises ValueError: for values that make no sense, and where the POTCAR family is not in the profile.
+    """
+    check_protocol(protocol)
+    check_family(protocol['paw']['family'])
+    shared: dict[str, Any] = {
+        'code': code,
+        # what the chains are given apart does not make two results differ
+        'protocol': Dict({name: value for name, value in protocol.items() if name != 'max_iterations'}),
+        'max_iterations': Int(protocol['max_iterations']),
+    }
+    if options:
+        shared['options'] = Dict(dict(options))
+    if protocol['vdw_kernel'] is not None:
+        shared['vdw_kernel'] = _kernel(protocol['vdw_kernel'])
+    return {'relax': dict(shared), 'neb': dict(shared)}
+
+
+def _kernel(identifier: Any) -> SinglefileData:
+    try:
+        node = load_node(identifier)
+    except (NotExistent, ValueError) as error:
+        raise ValueError(f'protocol key `vdw_kernel`: there is no node {identifier!r}: {error}') from error
+    if not isinstance(node, SinglefileData):
+        raise ValueError(f'protocol key `vdw_kernel`: node {node.pk} is no SinglefileData')
+    return node

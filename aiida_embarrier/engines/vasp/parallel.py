@@ -1,0 +1,56 @@
+"""How the images of a band share the ranks of a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiida.orm import Computer
+
+__all__ = ('check_ranks', 'count_ranks')
+
+
+def count_ranks(options: Mapping[str, Any], computer: Computer | None) -> int | None:
+    """Return the number of MPI ranks of a job, None where it is not known.
+
+    :param options: of the job.
+    :param computer: where it runs.
+    """
+    resources = options.get('resources', {})
+    total = resources.get('tot_num_mpiprocs')
+    if total is not None:
+        return int(total)
+    default = None if computer is None else computer.get_default_mpiprocs_per_machine()
+    per_machine = resources.get('num_mpiprocs_per_machine') or default
+    return None if per_machine is None else int(per_machine) * int(resources.get('num_machines', 1))
+
+
+def check_ranks(
+    options: Mapping[str, Any], computer: Computer | None, n_images: int, protocol: Mapping[str, Any]
+) -> str | None:
+    """Return what is wrong with the ranks for a band, None where nothing is.
+
+    VASP gives each interior image the same number of ranks, and stops where that is no whole number.
+
+    :param n_images: number of images, the endpoints included.
+    :param protocol: of the engine.
+    """
+    if not options.get('withmpi', True):  # a program that takes care of itself
+        return None
+    ranks, images = count_ranks(options, computer), n_images - 2
+    if ranks is None:
+        return None
+    if ranks % images:
+        fewer, more = ranks // images * images, (ranks // images + 1) * images
+        choice = f'{fewer} or {more}' if fewer else str(more)
+        return (
+            f'{ranks} MPI ranks cannot be shared by the {images} interior images of the band, each of which needs as '
+            f'many: use {choice} ranks (num_machines x num_mpiprocs_per_machine), or another number of images'
+        )
+    for name in ('ncore', 'kpar'):
+        value = protocol['parallel'][name]
+        if value is not None and (ranks // images) % value:
+            return f'parallel.{name}: {value} does not divide the {ranks // images} ranks of an image'
+    return None
