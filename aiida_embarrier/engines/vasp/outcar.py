@@ -19,7 +19,7 @@ __all__ = ('IonicStep', 'OutcarRun', 'read_outcar')
 
 ITERATION = re.compile(r'Iteration\s+(\d+)\(\s*(\d+)\)')
 RANKS = re.compile(r'running(?: on)?\s+(\d+)\s+(?:total cores|mpi-ranks)(?:, with\s+(\d+)\s+threads/rank)?')
-NUMBER = re.compile(r'[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[EeDd][-+]?\d+)?|[-+]?(?:NaN|nan|Infinity|Inf)|\*+')
+NUMBER = re.compile(r'[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[ed][-+]?\d+)?|[-+]?(?:nan|infinity|inf)\b|\*+', re.IGNORECASE)
 
 
 @dataclass
@@ -234,10 +234,7 @@ def _table(rows: Iterator[str], columns: int | None, header: bool = False) -> np
 
 def _numbers(line: str) -> list[float]:
     """Return the numbers in a line; what Fortran could not write in its column is NaN."""
-    return [
-        np.nan if text.startswith('*') else float(text.replace('D', 'E').replace('d', 'e'))
-        for text in NUMBER.findall(line)
-    ]
+    return [np.nan if text.startswith('*') else float(text.lower().replace('d', 'e')) for text in NUMBER.findall(line)]
 
 
 def _last_number(line: str) -> float:

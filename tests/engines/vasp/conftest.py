@@ -66,3 +66,68 @@ def skewed_band():
         mobile=band.mobile,
         info=band.info,
     )
+
+
+def outcar_text(steps, *, nelm=100, nsw=50, finished=True, accurate=False, vtst=False):
+    """Return the lines of an OUTCAR that matter, in VASP's format, as invented numbers.
+
+    :param steps: dictionaries with `positions`, `forces`, `energy`, and optionally `moments`, `lattice`,
+        `n_electronic`, `tangent` and `along`.
+    """
+    lines = [
+        ' vasp.6.4.2 20Jul23 (build invented) complex',
+        ' executed on             LinuxIFC date 2026.11.26  12:00:00',
+        ' running   16 mpi-ranks, with    1 threads/rank, on    1 nodes',
+        f'   NELM   = {nelm:6d};   NELMIN=  2; NELMDL= -5     # of ELM steps',
+        f'   NSW    = {nsw:6d}    number of steps for IOM',
+    ]
+    if vtst:
+        lines.append(' VTST: version 4.2, (01/01/24)')
+    for number, step in enumerate(steps, start=1):
+        electronic = step.get('n_electronic', 12)
+        for count in range(1, electronic + 1):
+            lines += [
+                f'{"-" * 39} Iteration {number:6d}({count:4d})  {"-" * 39}',
+                '  free energy    TOTEN  =       -10.00000000 eV',
+                '  energy without entropy =      -10.00000000  energy(sigma->0) =      -10.00000000',
+            ]
+        if electronic < nelm:
+            lines.append(
+                '------------------------ aborting loop because EDIFF is reached --------------------------------'
+            )
+        if 'moments' in step:
+            lines += [' magnetization (x)', ' ', '# of ion       s       p       d       tot', '-' * 42]
+            lines += [
+                f'{atom:5d}      {0:8.3f}{0:8.3f}{moment:8.3f}{moment:8.3f}'
+                for atom, moment in enumerate(step['moments'], start=1)
+            ]
+            lines += ['-' * 50, f'tot        {0:8.3f}{0:8.3f}{0:8.3f}{sum(step["moments"]):8.3f}', ' ']
+        if 'lattice' in step:
+            lines += ['      direct lattice vectors                 reciprocal lattice vectors']
+            lines += [' '.join(f'{entry:13.9f}' for entry in [*vector, 0, 0, 0]) for vector in step['lattice']]
+        lines += [' POSITION                                       TOTAL-FORCE (eV/Angst)', ' ' + '-' * 83]
+        for position, force in zip(step['positions'], step['forces'], strict=True):
+            lines.append(''.join(f'{entry:13.5f}' for entry in position) + ''.join(f'{entry:16.6f}' for entry in force))
+        lines += [
+            ' ' + '-' * 83,
+            '    total drift:                                0.000000      0.000000      0.000000',
+            '  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)',
+            f'  free  energy   TOTEN  = {step["energy"] - 0.001:18.8f} eV',
+            f'  energy  without entropy= {step["energy"] + 0.001:15.8f}  energy(sigma->0) = {step["energy"]:15.8f}',
+        ]
+        if 'tangent' in step:
+            lines += [' NEB: Tangent', ' ' + '-' * 46]
+            lines += [' '.join(f'{entry:12.6f}' for entry in row) for row in step['tangent']]
+            lines += [' ', f' NEB: projections on to tangent (spring, REAL)  0.100000  {step["along"]:12.6f}']
+        lines.append('     LOOP+:  cpu time    9.0000: real time   10.0000')
+    if accurate:
+        lines.append(' reached required accuracy - stopping structural energy minimisation')
+    if finished:
+        lines += [' General timing and accounting informations for this job:', '  Elapsed time (sec):      123.456']
+    return '\n'.join(lines) + '\n'
+
+
+@pytest.fixture
+def write_outcar():
+    """Return the function that writes OUTCARs."""
+    return outcar_text
