@@ -565,7 +565,9 @@ def _read_report(folder: Path) -> _Report:
         version = re.search(r'Program NEB v\.?\s*(\S+)', text)
         if version is None:
             continue
-        energies = re.findall(r'^\s+\d+\s+(-?\d+\.\d+)\s+[\d.]+\s+[TF]\s*$', text.rpartition('image ')[2], re.MULTILINE)
+        energies = re.findall(
+            r'^\s+\d+\s+(-?\d+\.\d+)\s+[\d.]+\s+[TF]\s*$', text.rpartition('energy (eV)')[2], re.MULTILINE
+        )
         climbing = re.findall(r'climbing image *= *(\d+)', text)
         wall = re.findall(r'NEB +:.*CPU +(.*?) *WALL', text)
         return _Report(

@@ -157,6 +157,8 @@ def read_poscar(path: Path, species: Sequence[Species] = ()) -> Poscar:
     :param species: of the pseudopotentials, in the order of the atoms.
     :raises ValueError: for files that are none, and where the symbols are not known.
     """
+    import warnings
+
     from pymatgen.io.vasp.inputs import Poscar
 
     text = read_text(path)
@@ -166,7 +168,9 @@ def read_poscar(path: Path, species: Sequence[Species] = ()) -> Poscar:
         raise ValueError(f'{path} has no line with chemical symbols, and no OUTCAR or POTCAR tells them: add the line')
     names = [entry.element for entry in species] if nameless else None
     try:
-        return Poscar.from_str(text, default_names=names)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # that the names are not those of the file, which has none
+            return Poscar.from_str(text, default_names=names)
     except Exception as error:  # pymatgen raises whatever it meets
         raise ValueError(f'{path} cannot be read: {error}') from error
 
@@ -447,7 +451,7 @@ def _hubbard_of_incar(incar: dict[str, Any]) -> list[float | None] | None:
     shells = np.atleast_1d(incar.get('LDAUL', np.full(len(u_values), 2))).astype(int)
     # Dudarev's approach, type 2, the default, knows only the difference of U and J.
     effective = u_values - exchange if int(incar.get('LDAUTYPE', 2)) == 2 else u_values
-    return [float(u) if shell >= 0 and u != 0 else None for u, shell in zip(effective, shells, strict=True)]
+    return [round(float(u), 6) if shell >= 0 and u != 0 else None for u, shell in zip(effective, shells, strict=True)]
 
 
 def _charge(

@@ -1,7 +1,7 @@
 """What the OUTCAR of one image of a VASP calculation says.
 
-Of parsers that exist, ASE's (3.29) refuses compressed files, and pymatgen's Outcar reads no forces and takes twenty
-times as long; OUTCARs of bands are large, so here is one pass over the lines. Tests compare the numbers with both.
+Of parsers that exist, ASE's (3.29) refuses compressed files, and pymatgen's Outcar reads no forces and takes five times
+as long; OUTCARs of bands are large, so here is one pass over the lines. Tests compare the numbers with ASE's.
 """
 
 from __future__ import annotations
@@ -183,7 +183,9 @@ def _read_header(outcar: Outcar, lines: list[str]) -> None:
             outcar.hubbard = [value or None for value in _numbers(line.split('=')[1])]
         elif 'J (eV)' in line and 'LDAUJ' in line and outcar.hubbard is not None:
             exchange = _numbers(line.split('=')[1])
-            outcar.hubbard = [None if u is None else u - j for u, j in zip(outcar.hubbard, exchange, strict=False)]
+            outcar.hubbard = [
+                None if u is None else round(u - j, 6) for u, j in zip(outcar.hubbard, exchange, strict=False)
+            ]
         elif found := _TAG.match(line):
             name, value = found.groups()
             if name not in outcar.tags and value not in {'--'}:

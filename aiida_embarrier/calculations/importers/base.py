@@ -83,18 +83,23 @@ class ImportCalculation(CalcJob):
         """Return that no import stands for another: what is in the folder may have changed."""
         return False
 
+    def parse_scheduler_output(self, retrieved: Node) -> None:  # noqa: ARG002
+        """Look for nothing that a scheduler of AiiDA would have left: none was there."""
+
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:  # noqa: ARG002
         """Name the files to fetch; nothing is written, for nothing runs."""
         info = CalcInfo()
         info.codes_info = []
         info.local_copy_list = []
         info.remote_copy_list = []
-        # None: with all folders of their paths
-        info.retrieve_list = [(f'{name}{ending}', '.', None) for name in self.STORED for ending in ('', '.[gxb]z*')]
-        info.retrieve_temporary_list = [
-            (f'{name}{ending}', '.', None) for name in (*self.STORED, *self.READ) for ending in ('', '.[gxb]z*')
-        ]
+        info.retrieve_list = _plain_or_compressed(self.STORED)
+        info.retrieve_temporary_list = _plain_or_compressed((*self.STORED, *self.READ))
         return info
+
+
+def _plain_or_compressed(names: tuple[str, ...]) -> list[tuple[str, str, int]]:
+    """Return what AiiDA is to fetch, each file with the folders of its path."""
+    return [(f'{name}{ending}', '.', name.count('/') + 1) for name in names for ending in ('', '.[gxb]z*')]
 
 
 class NebImporter(CalcJobImporter):
@@ -143,9 +148,10 @@ def like_band(imported: ImportedBand, lattice: np.ndarray, positions: np.ndarray
     )
 
 
-def settings_of(mechanism: str | None) -> dict[str, Dict]:
-    """Return the input `settings` where there is anything to say."""
-    return {} if mechanism is None else {'settings': Dict({'mechanism': mechanism})}
+def common_inputs(remote_data: RemoteData, mechanism: str | None) -> dict[str, Any]:
+    """Return `metadata` with the computer, which a job without code asks for, and `settings` if there are any."""
+    settings = {} if mechanism is None else {'settings': Dict({'mechanism': mechanism})}
+    return {'metadata': {'computer': remote_data.computer}, **settings}
 
 
 def summary_of(imported: ImportedBand) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from aiida.orm import Dict, KpointsData
 from aiida_embarrier.calculations.importers.base import (
     ImportCalculation,
     NebImporter,
+    common_inputs,
     like_band,
     local_folder,
     nodes_of_structures,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class QuantumEspressoNebImporter(NebImporter):
         :param remote_data: the folder in which neb.x ran.
         :param mechanism: `vacancy`, `interstitial` or `any`, which the files do not tell.
         :return: `structures` (`image_1`, ..., those that the input gives), `kinds`, `parameters` (the namelists, PATH
-            among them), `kpoints`, `potentials` (file names by kind) and `settings`, those of them that the files tell.
+            among them), `kpoints`, `potentials` (file names by kind),
+            `settings` and `metadata`, those of them that the files tell.
         :raises ValueError: for folders that are no such run.
         """
         from aiida_embarrier.bands.quantumespresso import given_images, read_band, read_input
@@ -71,7 +72,7 @@ class QuantumEspressoNebImporter(NebImporter):
             'parameters': Dict({'PATH': found.path, **namelists}),
             **({'kpoints': kpoints} if kpoints is not None else {}),
             'potentials': Dict({'files': found.pseudopotentials}),
-            **settings_of(mechanism),
+            **common_inputs(remote_data, mechanism),
         }
 
 

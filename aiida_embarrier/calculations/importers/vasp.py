@@ -11,10 +11,10 @@ from aiida.orm import Dict, KpointsData
 from aiida_embarrier.calculations.importers.base import (
     ImportCalculation,
     NebImporter,
+    common_inputs,
     like_band,
     local_folder,
     nodes_of_structures,
-    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class VaspNebImporter(NebImporter):
         :param remote_data: the folder with INCAR, KPOINTS and 00, 01, ... NN.
         :param mechanism: `vacancy`, `interstitial` or `any`, which the files do not tell.
         :return: `structures` (`image_00`, ..., those with a POSCAR), `kinds`, `parameters` (the INCAR), `kpoints`,
-            `potentials` and `settings`, those of them that the files tell.
+            `potentials`, `settings` and `metadata`, those of them that the files tell.
         :raises ValueError: for folders that are no such calculation.
         """
         from aiida_embarrier.bands.vasp import image_folders, read_band, read_incar
@@ -73,7 +73,7 @@ class VaspNebImporter(NebImporter):
             **({'parameters': Dict({tag.lower(): value for tag, value in incar.items()})} if incar else {}),
             **({'kpoints': kpoints} if kpoints is not None else {}),
             **({'potentials': Dict({'species': species})} if species else {}),
-            **settings_of(mechanism),
+            **common_inputs(remote_data, mechanism),
         }
 
 
