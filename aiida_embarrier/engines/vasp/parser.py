@@ -32,7 +32,7 @@ __all__ = ('VaspBandParser', 'VaspStructureParser')
 CRITICAL = frozenset(
     {'brmix', 'cnormn', 'denmp', 'dentet', 'edddav_zhegv', 'eddrmm_zhegv', 'edwav', 'fexcp', 'fock_acc'}
     | {'non_collinear', 'not_hermitian', 'pzstein', 'real_optlay', 'rhosyg', 'rspher', 'set_indpw_full', 'sgrcon'}
-    | {'no_potimm', 'magmom', 'bandocc', 'zbrent'}
+    | {'no_potim', 'magmom', 'bandocc', 'zbrent'}
 )
 #: Those that do not matter where the electrons converged in the end.
 HARMLESS_IF_CONVERGED = frozenset({'edddav_zhegv', 'eddrmm_zhegv', 'brmix', 'zbrent'})
