@@ -1,9 +1,10 @@
 """A band that one engine prepares for another one: what it is worth, and what becomes of one that fails."""
 
+import numpy as np
 import pytest
 from aiida.engine import run_get_node
-from aiida.orm import Dict, Int, Str
-from systems import EMT, adatom_path, aluminium, aluminium_vacancy_ends, straight_band
+from aiida.orm import Dict, Str
+from systems import aluminium, aluminium_vacancy_ends, straight_band
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
@@ -17,33 +18,27 @@ MORSE = {
     'calculator': 'ase.calculators.morse:MorsePotential',
     'arguments': {'epsilon': 0.27, 'r0': 2.86, 'rho0': 4.0},
 }
-OVERRIDES = {
-    'n_images': 5,
-    'engine': {
-        'potential': {'name': 'ase', 'model': 'emt', 'calculator': EMT.calculator},
-        'settings': {'processes': 1},
-    },
-    'preparation': {
-        'with': 'potential',
-        'engine': {'potential': MORSE, 'settings': {'processes': 1}},
-    },
+#: The toy engine is the dearer one.
+OVERRIDES = {'n_images': 5, 'engine': {'neb': {'force_threshold': 0.1}}}
+#: Two that prepare for it: one with another potential, and the same once more, which has the same minima.
+PREPARERS = {
+    'potential': {'with': 'potential', 'engine': {'potential': MORSE, 'settings': {'processes': 1}}},
+    'toy': {'with': 'toy', 'engine': {'strength': 1.1, 'neb': {'force_threshold': 0.1}}},
 }
 
 
 @pytest.fixture
-def build(worker_code):
-    """Return a function that fills a builder whose band is prepared with Morse's potential, and computed with EMT."""
+def build(toy_codes, worker_code):
+    """Return a function that fills a builder whose band is prepared."""
 
-    def make(start='vacancy', **preparation):
-        if start == 'adatom':
-            path = adatom_path(3, steps=((1, 0),))
-            ends = path.structure(0), path.structure(-1)
-        else:
-            ends = aluminium_vacancy_ends()
-        initial, final = (node_from_structure(end)[0] for end in ends)
-        overrides = {**OVERRIDES, 'preparation': {**OVERRIDES['preparation'], **preparation}}
+    def make(preparer='toy', preparation=None, **overrides):
+        initial, final = (node_from_structure(end)[0] for end in aluminium_vacancy_ends())
         return MigrationBarrierWorkChain.get_builder_from_protocol(
-            worker_code, initial=initial, final=final, overrides=overrides
+            {'embarrier-worker': worker_code} if preparer == 'potential' else None,
+            initial=initial,
+            final=final,
+            engine='toy',
+            overrides={**OVERRIDES, **overrides, 'preparation': {**PREPARERS[preparer], **(preparation or {})}},
         )
 
     return make
@@ -55,7 +50,7 @@ def step(node, label):
 
 @pytest.mark.slow
 def test_prepared_band_is_compared_with_the_interpolated_one(build):
-    _, node = run_get_node(build(compare=True))
+    _, node = run_get_node(build('potential', {'compare': True}))
     assert node.is_finished_ok, node.exit_message
     summary = node.outputs.summary.get_dict()
     found = summary['preparation']
@@ -69,7 +64,7 @@ def test_prepared_band_is_compared_with_the_interpolated_one(build):
     start = step(node, 'neb').inputs.bands.band
     assert start.creator.process_label == 'transfer_band'
     for image, label in ((0, 'initial'), (-1, 'final')):
-        positions = [site.position for site in node.outputs[label].sites]
+        positions = np.array([site.position for site in node.outputs[label].sites])
         assert start.band.positions[image] == pytest.approx(positions, abs=1e-9)
     prepared = step(node, 'prepare_bands').outputs.bands.band
     assert found['band'] == prepared.uuid
@@ -87,6 +82,8 @@ def test_prepared_band_is_compared_with_the_interpolated_one(build):
     }
     assert comparison['steps_saved'] == tasks['band_unprepared']['n_steps'] - tasks['band']['n_steps']
     assert found['first_force'] == tasks['band']['residual_forces'][0] == comparison['first_force']['prepared']
+    # a prepared band is the better start
+    assert found['first_force'] < comparison['first_force']['interpolated']
     # evaluations of the cheaper engine are counted apart
     assert found['n_force_evaluations'] > 0
     assert set(summary['force_evaluations']) == {'relax_endpoints', 'verify_endpoints', 'neb'}
@@ -95,31 +92,40 @@ def test_prepared_band_is_compared_with_the_interpolated_one(build):
 @pytest.mark.slow
 @pytest.mark.parametrize('what', ['endpoints', 'band', 'minimum'])
 def test_nothing_is_lost_by_a_preparation_that_fails(build, monkeypatch, what):
-    builder = build()
+    # a hop short enough for three images; its ends are near enough to their minima
+    builder = build(n_images=3, relax_endpoints=False, engine={'neb': {'force_threshold': 0.3, 'climb': False}})
     inputs = builder.preparation.engine_inputs
     if what == 'endpoints':
-        inputs.relax['potential'] = Dict({**inputs.relax['potential'].get_dict(), 'calculator': 'no_such_module:X'})
+        changed = {'force_threshold': 0.0, 'max_steps': 1}
+        inputs.relax['parameters'] = Dict({**inputs.relax['parameters'].get_dict(), **changed})
     elif what == 'band':
         inputs.neb['parameters'] = Dict({**inputs.neb['parameters'].get_dict(), 'max_steps': 0})
-        inputs.neb['max_iterations'] = Int(1)
     else:
-        monkeypatch.setattr('aiida_embarrier.bands.segments.SAME_PLACE', 1e-6)
+        monkeypatch.setattr('aiida_embarrier.bands.segments.SAME_PLACE', -1.0)
     _, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
     found = node.outputs.summary['preparation']
     assert found['status'] == 'failed'
-    words = {'endpoints': 'could not relax the initial endpoint', 'band': 'step limit', 'minimum': 'different minima'}
+    words = {
+        'endpoints': 'could not relax the initial endpoint',
+        'band': 'after 0 steps',
+        'minimum': 'different minima',
+    }
     assert words[what] in found['message']
     assert step(node, 'neb').inputs.bands.band.creator.process_label == 'interpolate'
     assert 'first_force' not in found
 
 
 @pytest.mark.slow
-def test_bands_of_a_network_are_prepared_side_by_side(worker_code):
+def test_bands_of_a_network_are_prepared_side_by_side(toy_codes):
     crystal, _ = node_from_structure(aluminium((1, 1, 1)))
-    overrides = {**OVERRIDES, 'min_image_distance': 7.5, 'relax_host': 'none'}
+    changes = {'min_image_distance': 7.5, 'relax_host': 'none', 'n_images': 3, 'preparation': PREPARERS['toy']}
     builder = MigrationNetworkWorkChain.get_builder_from_protocol(
-        worker_code, structure=crystal, hops={'ion': 'Al', 'max_length': 3.0}, overrides=overrides
+        None,
+        structure=crystal,
+        hops={'ion': 'Al', 'max_length': 3.0},
+        engine='toy',
+        overrides={**OVERRIDES, **changes},
     )
     _, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
@@ -133,15 +139,14 @@ def test_bands_of_a_network_are_prepared_side_by_side(worker_code):
 def test_bad_preparation_is_refused_at_launch(build):
     inputs = dict(build())
     assert validate_inputs(inputs, None) is None
-    good = {'engine': Str('potential'), 'engine_inputs': dict(inputs['preparation'].engine_inputs)}
+    good = {'engine': Str('toy'), 'engine_inputs': dict(inputs['preparation'].engine_inputs)}
     relax, neb = (dict(good['engine_inputs'][kind]) for kind in ('relax', 'neb'))
-    without_code = {key: value for key, value in neb.items() if key != 'code'}
     for preparation, message in (
         ({'engine_inputs': good['engine_inputs']}, 'the input `preparation.engine` is missing'),
         ({**good, 'engine_inputs': {'neb': neb}}, 'the namespace `preparation.engine_inputs.relax` is missing'),
         (
-            {**good, 'engine_inputs': {'relax': relax, 'neb': without_code}},
-            'preparation.engine_inputs.neb: the input `code` is missing',
+            {**good, 'engine_inputs': {'relax': relax, 'neb': {}}},
+            'preparation.engine_inputs.neb: the input `parameters` is missing',
         ),
     ):
         assert message in validate_inputs({**inputs, 'preparation': preparation}, None)
