@@ -1,4 +1,4 @@
-"""Bands from folders of neb.x: a real run (tests/fixtures/neb_x_h2_h), and what it does not show."""
+"""Bands from folders of neb.x: a real run (examples/neb_x_h2_h), and what it does not show."""
 
 import gzip
 import re
@@ -11,7 +11,7 @@ import pytest
 from aiida_embarrier.bands.quantumespresso import functional_of, given_images, read_band, read_input, read_path_file
 from aiida_embarrier.bands.tangents import band_forces
 
-FIXTURE = Path(__file__).resolve().parents[1] / 'fixtures' / 'neb_x_h2_h'
+FIXTURE = Path(__file__).resolve().parents[2] / 'examples' / 'neb_x_h2_h'
 
 #: Two manganese atoms of opposite moments with U, as version 7.1 and later want it.
 ANTIFERROMAGNET = """&CONTROL

@@ -15,7 +15,7 @@ from aiida_embarrier.bands.vasp import read_band as read_vasp
 from aiida_embarrier.calculations.importers.base import validate_settings
 from aiida_embarrier.data.convert import structure_from_node
 
-NEB_X = Path(__file__).resolve().parents[2] / 'fixtures' / 'neb_x_h2_h'
+NEB_X = Path(__file__).resolve().parents[3] / 'examples' / 'neb_x_h2_h'
 KPOINTS = 'made up for a test\n0\nMonkhorst-Pack\n4 4 3\n0 0 0\n'
 
 
