@@ -551,7 +551,8 @@ def _functional(text: str) -> str | None:
     meta = numbers[5] if len(numbers) > 5 else 0
     if meta:
         return META_INDICES.get(meta)
-    return XC_INDICES.get(tuple(numbers[:4]))
+    exchange, correlation, gradient_x, gradient_c = (*numbers, 0, 0, 0, 0)[:4]
+    return XC_INDICES.get((exchange, correlation, gradient_x, gradient_c))
 
 
 def _read_report(folder: Path) -> _Report:

@@ -246,8 +246,7 @@ def _read_image(folder: Path, species: Sequence[Species]) -> _Read:
         except ValueError as error:
             warnings.append(str(error))
         else:
-            forces = forces if np.all(np.isfinite(forces)) else None
-            sources = dict.fromkeys(('structure', 'energy', *(('forces',) if forces is not None else ())), found.name)
+            sources = dict.fromkeys(('structure', 'energy', 'forces'), found.name)
             return _Read(Image(structure, energy, forces, None, frozen, sources), outcar, warnings)
     if not structures:
         raise ValueError(f'{folder} has neither CONTCAR nor POSCAR nor a complete OUTCAR or vasprun.xml')
@@ -353,7 +352,8 @@ def _frozen(poscar: Poscar) -> np.ndarray | None:
     """Return which atoms selective dynamics holds in place in all directions."""
     if poscar.selective_dynamics is None:
         return None
-    return np.array([not any(flags) for flags in poscar.selective_dynamics])
+    free = np.array(poscar.selective_dynamics, dtype=bool)
+    return np.asarray(~free.any(axis=1))
 
 
 def _read_vasprun(path: Path) -> tuple[Structure, float, np.ndarray]:

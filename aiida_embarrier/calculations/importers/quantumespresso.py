@@ -41,9 +41,7 @@ class QuantumEspressoNebImporter(NebImporter):
     """Makes the inputs of :class:`ImportQuantumEspressoCalculation`."""
 
     @staticmethod
-    def parse_remote_data(  # type: ignore[override]
-        remote_data: RemoteData, mechanism: str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def parse_remote_data(remote_data: RemoteData, mechanism: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the inputs that the files in a folder tell.
 
         :param remote_data: the folder in which neb.x ran.

@@ -43,9 +43,7 @@ class VaspNebImporter(NebImporter):
     """Makes the inputs of :class:`ImportVaspCalculation`."""
 
     @staticmethod
-    def parse_remote_data(  # type: ignore[override]
-        remote_data: RemoteData, mechanism: str | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
+    def parse_remote_data(remote_data: RemoteData, mechanism: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the inputs that the files in a folder tell.
 
         :param remote_data: the folder with INCAR, KPOINTS and 00, 01, ... NN.
@@ -110,6 +108,6 @@ def _kpoints(folder: Path) -> KpointsData | None:
             node.set_kpoints_mesh(mesh, offset=((own + np.array(found.kpts_shift)) % 1).tolist())
             return node
         if found.style == KpointsSupportedModes.Reciprocal:
-            node.set_kpoints([list(point) for point in found.kpts], weights=list(found.kpts_weights))
+            node.set_kpoints([list(point) for point in found.kpts], weights=list(found.kpts_weights or []))
             return node
     return None
