@@ -83,7 +83,7 @@ class ImportCalculation(CalcJob):
         """Return that no import stands for another: what is in the folder may have changed."""
         return False
 
-    def parse_scheduler_output(self, retrieved: Node) -> None:  # noqa: ARG002
+    def parse_scheduler_output(self, retrieved: Node) -> None:
         """Look for nothing that a scheduler of AiiDA would have left: none was there."""
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:  # noqa: ARG002
