@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = (
+    'CHARGE',
     'ENGINE',
     'EXISTING_FILE',
     'FORMAT',
+    'FUNCTIONAL',
+    'HUBBARD_U',
     'ION',
     'OVERRIDES',
     'PROTOCOL',
     'STRUCTURE',
+    'add_method',
     'band_of',
     'bundle',
     'collect_overrides',
@@ -72,6 +76,64 @@ def OVERRIDES(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 
         help='A single value, for instance `--set engine.neb.climb=false`; may be repeated.',
     )
     return file(single(command))
+
+
+FUNCTIONAL = click.option(
+    '--functional', metavar='KEY', help='Density functional, such as scan+u or pbe-d3bj, of engines that have some.'
+)
+
+CHARGE = click.option(
+    '--charge',
+    type=float,
+    metavar='Q',
+    help='Charge of the cell of endpoints and band in units of e, compensated by a uniform background; a Li+ taken out '
+    'of a discharged host without its electron is -1.',
+)
+
+HUBBARD_U = click.option(
+    '--hubbard-u',
+    'hubbard_u',
+    multiple=True,
+    metavar='ELEMENT=eV',
+    callback=lambda _context, _option, texts: read_hubbard_u(texts),
+    help='Hubbard U that replaces the one of the functional, such as Mn=3.9; may be repeated.',
+)
+
+
+def read_hubbard_u(texts: tuple[str, ...]) -> dict[str, float]:
+    """Return the U values in eV by element in texts such as ``Mn=3.9``.
+
+    :raises click.BadParameter: where one is none.
+    """
+    values = {}
+    for text in texts:
+        element, _, number = text.partition('=')
+        try:
+            values[element] = float(number)
+        except ValueError as error:
+            raise click.BadParameter(f'{text!r} is not ELEMENT=eV, such as Mn=3.9') from error
+    return values
+
+
+def add_method(overrides: dict[str, Any], engine: str, functional: str | None, hubbard_u: dict[str, float]) -> None:
+    """Put the options ``--functional`` and ``--hubbard-u`` into the overrides of a protocol.
+
+    :raises click.UsageError: for engines that have no functionals.
+    """
+    from aiida_embarrier.engines.base import get_engine
+
+    if functional is None and not hubbard_u:
+        return
+    if not get_engine(engine).functionals:
+        raise click.UsageError(
+            f'the engine {engine!r} has no density functionals: leave out --functional and --hubbard-u, or choose '
+            'another one with --engine'
+        )
+    of_engine = overrides.setdefault('engine', {})
+    if functional is not None:
+        of_engine['functional'] = functional
+    if hubbard_u:
+        of_engine['hubbard_u'] = {**of_engine.get('hubbard_u', {}), **hubbard_u}
 
 
 def bundle(name: str, *options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -2,34 +2,83 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_embarrier.cli.output import echo_json
-from aiida_embarrier.cli.params import ENGINE, FORMAT, OVERRIDES, PROTOCOL, collect_overrides
+from aiida_embarrier.cli.params import (
+    CHARGE,
+    ENGINE,
+    EXISTING_FILE,
+    FORMAT,
+    FUNCTIONAL,
+    HUBBARD_U,
+    OVERRIDES,
+    PROTOCOL,
+    add_method,
+    collect_overrides,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ('command',)
 
+EXAMPLES = """\b
+Examples:
+  aiida-embarrier show-protocol --protocol stringent
+  aiida-embarrier show-protocol LiFePO4.cif --ion Li --engine vasp --functional scan+u"""
 
-@click.command('show-protocol')
+
+@click.command('show-protocol', epilog=EXAMPLES)
+@click.argument('structure', metavar='[FILE]', type=EXISTING_FILE, required=False)
 @ENGINE
 @PROTOCOL
+@FUNCTIONAL
+@HUBBARD_U
+@CHARGE
+@click.option('--ion', metavar='SYMBOL', help='With FILE: the migrating ion, for the supercell of a hop.')
+@click.option('--hop', type=int, default=0, metavar='N', help='With --ion: number of the hop, as `hops` lists them; 0.')
 @OVERRIDES
 @FORMAT
 def command(
-    engine: str, protocol: str | None, config: Path | None, settings: tuple[str, ...], output_format: str
+    structure: Path | None,
+    engine: str,
+    protocol: str | None,
+    functional: str | None,
+    hubbard_u: dict[str, float],
+    charge: float | None,
+    ion: str | None,
+    hop: int,
+    config: Path | None,
+    settings: tuple[str, ...],
+    output_format: str,
 ) -> None:
-    """Print the inputs of a protocol, with overrides applied, as YAML that --config takes. Needs no AiiDA profile."""
+    """Print the inputs of a protocol, with overrides applied, as YAML that --config takes. Needs no AiiDA profile.
+
+    With the crystal in FILE: what the engine makes of them, as it stands in its input files; of the host and of the
+    band of a hop with --ion, else of a band in the cell of FILE. Needs no code and no pseudopotentials either.
+    """
     import yaml
 
     from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
-    resolved = barrier_protocol(engine, protocol, collect_overrides(config, settings))
+    overrides = collect_overrides(config, settings)
+    add_method(overrides, engine, functional, hubbard_u)
+    resolved = barrier_protocol(engine, protocol, overrides)
+    if structure is not None:
+        resolved = _resolve(structure, engine, resolved, ion=ion, hop=hop, charge=charge or 0.0)
+    elif ion is not None or charge is not None:
+        raise click.UsageError('--ion and --charge go with a crystal FILE: a protocol holds neither')
     if output_format == 'json':
         echo_json(resolved)
     else:
-        click.echo(yaml.safe_dump(resolved, sort_keys=False).rstrip())
+        click.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _resolve(structure: Path, engine: str, resolved: dict[str, Any], **how: Any) -> dict[str, Any]:
+    from aiida_embarrier.structures.reading import read_structure
+    from aiida_embarrier.workflows.preview import resolved_inputs
+
+    return resolved_inputs(read_structure(structure), engine, resolved, **how)

@@ -18,6 +18,7 @@ from aiida_embarrier.workflows.barrier_inputs import port_validator
 from aiida_embarrier.workflows.studies import (
     BarrierStudyWorkChain,
     changes,
+    charge_of,
     flat,
     label_of,
     merge,
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode, BandData
+    from aiida.orm import BandData
+
+    from aiida_embarrier.engines.base import Codes
 
 __all__ = ('ConvergenceWorkChain', 'from_coarse_to_fine')
 
@@ -140,7 +143,7 @@ class ConvergenceWorkChain(BarrierStudyWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode,
+        code: Codes,
         *,
         variables: Mapping[str, Sequence[Any]],
         tolerance: float | None = None,
@@ -244,6 +247,7 @@ class ConvergenceWorkChain(BarrierStudyWorkChain):
                     'n_images': inputs['n_images'],
                     'engine': inputs['engine'],
                     'engine_inputs': {'neb': inputs['engine_inputs']['neb']},
+                    **charge_of(inputs),
                 },
             )
 

@@ -15,14 +15,22 @@ from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 from aiida_embarrier.workflows.barrier_inputs import port_validator
-from aiida_embarrier.workflows.studies import BarrierStudyWorkChain, changes, label_of, merge, validate_variations
+from aiida_embarrier.workflows.studies import (
+    BarrierStudyWorkChain,
+    changes,
+    charge_of,
+    label_of,
+    merge,
+    validate_variations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode
+
+    from aiida_embarrier.engines.base import Codes
 
 __all__ = ('PotentialComparisonWorkChain',)
 
@@ -101,7 +109,7 @@ class PotentialComparisonWorkChain(BarrierStudyWorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode,
+        code: Codes,
         *,
         potentials: Sequence[str | Mapping[str, Any]],
         single_point: bool = False,
@@ -205,6 +213,7 @@ class PotentialComparisonWorkChain(BarrierStudyWorkChain):
                 kinds=taken['kinds'],
                 cell=Str('fixed'),
                 metadata={'call_link_label': f'relax_{label}'},
+                **charge_of(inputs),
                 **inputs['engine_inputs']['relax'],
             )
         self.report('relaxing the ends of the band with each of them')
@@ -234,6 +243,7 @@ class PotentialComparisonWorkChain(BarrierStudyWorkChain):
                     'band': made['segment_1'],
                     'engine': inputs['engine'],
                     'engine_inputs': {'neb': inputs['engine_inputs']['neb']},
+                    **charge_of(inputs),
                 },
             )
 

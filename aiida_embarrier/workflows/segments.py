@@ -20,6 +20,7 @@ from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.workflows.barrier_inputs import (
     barrier_protocol,
+    check_codes,
     check_n_images,
     define_engine_inputs,
     port_validator,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
-    from aiida.orm import AbstractCode, WorkChainNode
+    from aiida.orm import WorkChainNode
+
+    from aiida_embarrier.engines.base import Codes
 
 __all__ = ('SegmentedBarrierWorkChain',)
 
@@ -102,6 +105,12 @@ class SegmentedBarrierWorkChain(WorkChain):
             validator=port_validator(check_rounds),
             help='How often segments are split again where they have an interior minimum themselves; 1 for never.',
         )
+        spec.input(
+            'charge',
+            valid_type=Float,
+            default=lambda: Float(0.0),
+            help='Charge of the cell in units of e, that of the path.',
+        )
         define_engine_inputs(spec)
         spec.inputs.validator = validate_inputs
 
@@ -126,7 +135,7 @@ class SegmentedBarrierWorkChain(WorkChain):
     @classmethod
     def get_builder_from_protocol(
         cls,
-        code: AbstractCode,
+        code: Codes,
         band: BandData,
         *,
         depth: float | None = None,
@@ -135,21 +144,27 @@ class SegmentedBarrierWorkChain(WorkChain):
         protocol: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        charge: float | None = None,
     ) -> ProcessBuilder:
         """Return a builder with everything filled in; every input can still be changed.
 
-        :param code: the code of the engine; for the potential engine that of `embarrier-worker`.
+        :param code: the code of the engine, or codes by the names of programs, as those of the barrier work chain.
         :param band: the path.
         :param depth: depth in eV from which an interior minimum splits the path; None for 0.02 eV.
         :param max_rounds: how often it is split; None for 2.
         :param protocol: `fast`, `balanced` (default) or `stringent`.
         :param overrides: as those of the barrier work chain; `n_images` is that of each segment.
         :param options: options of all jobs: `resources`, `max_wallclock_seconds`, `queue_name`, ...
+        :param charge: charge of the cell in units of e; None for that of the path, where the engine knows charges.
         :raises ValueError: for unknown engines, protocols and keys.
         """
         resolved = barrier_protocol(engine, protocol, overrides)
-        inputs = get_engine(engine).inputs_from_protocol(resolved['engine'], code=code, options=options)
-        return cls._builder(band, engine, inputs, resolved['n_images'], depth, max_rounds)
+        found = get_engine(engine)
+        check_codes(code, engine, None)
+        inputs = found.inputs_from_protocol(resolved['engine'], code=code, options=options)
+        if charge is None and 'charge' in found.capabilities:
+            charge = band.base.attributes.get('charge', None)
+        return cls._builder(band, engine, inputs, resolved['n_images'], depth, max_rounds, charge)
 
     @classmethod
     def get_builder_from_process(
@@ -175,7 +190,10 @@ class SegmentedBarrierWorkChain(WorkChain):
             )
         inputs = {kind: dict(given[kind]) for kind in ('relax', 'neb')}
         images = process.inputs.n_images.value if n_images is None else n_images
-        return cls._builder(process.outputs.band, process.inputs.engine.value, inputs, images, depth, max_rounds)
+        engine, charge = process.inputs.engine.value, process.inputs.charge if 'charge' in process.inputs else None
+        return cls._builder(
+            process.outputs.band, engine, inputs, images, depth, max_rounds, None if charge is None else charge.value
+        )
 
     @classmethod
     def _builder(
@@ -186,6 +204,7 @@ class SegmentedBarrierWorkChain(WorkChain):
         n_images: int,
         depth: float | None,
         max_rounds: int | None,
+        charge: float | None,
     ) -> ProcessBuilder:
         builder = cls.get_builder()
         builder.band = band
@@ -195,6 +214,8 @@ class SegmentedBarrierWorkChain(WorkChain):
             builder.depth = Float(depth)
         if max_rounds is not None:
             builder.max_rounds = Int(max_rounds)
+        if charge is not None:
+            builder.charge = Float(charge)
         for kind, values in inputs.items():
             builder.engine_inputs[kind] = values
         return builder
@@ -211,6 +232,10 @@ class SegmentedBarrierWorkChain(WorkChain):
         self.ctx.exit_code = self.ctx.problem = None
         images = ', '.join(map(str, minima_of(self.inputs.band.band, self.inputs.depth.value)))
         self.report(f'splitting band {self.inputs.band.pk} at its interior minima (image {images})')
+
+    def _charge(self) -> dict[str, Float]:
+        """Return the charge for work chains of engines that know charges."""
+        return {'charge': self.inputs.charge} if 'charge' in get_engine(self.inputs.engine.value).capabilities else {}
 
     def _minima(self, part: Mapping[str, Any]) -> list[int]:
         return [] if part['final'] else minima_of(part['band'].band, self.inputs.depth.value)
@@ -242,6 +267,7 @@ class SegmentedBarrierWorkChain(WorkChain):
             cell=Str('fixed'),
             metadata={'call_link_label': f'relax_minima_{self.ctx.rounds}'},
             **kinds,
+            **self._charge(),
             **self.inputs.engine_inputs.relax,
         )
         self.report(f'relaxing {len(structures)} interior minim{"a" if len(structures) > 1 else "um"}: {node.pk}')
@@ -280,6 +306,7 @@ class SegmentedBarrierWorkChain(WorkChain):
             WorkflowFactory(get_engine(self.inputs.engine.value).neb),
             bands=bands,
             metadata={'call_link_label': f'neb_{self.ctx.rounds}'},
+            **self._charge(),
             **self.inputs.engine_inputs.neb,
         )
         self.report(f'optimising {len(bands)} segments: {neb.pk}')

@@ -10,7 +10,7 @@ from aiida.engine import WorkChain
 from aiida.orm import Str
 
 from aiida_embarrier.bands.barriers import QUANTITIES
-from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 from aiida_embarrier.workflows.barrier_inputs import one_of, port_validator, validate_engine_inputs
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import WorkChainNode
 
-__all__ = ('BarrierStudyWorkChain', 'changes', 'flat', 'label_of', 'merge', 'validate_variations')
+__all__ = ('BarrierStudyWorkChain', 'changes', 'charge_of', 'flat', 'label_of', 'merge', 'validate_variations')
 
 
 def flat(inputs: Mapping[str, Any], place: str = '') -> dict[str, Any]:
@@ -40,10 +40,11 @@ def changes(base: ProcessBuilder, other: ProcessBuilder) -> dict[str, Any]:
     Inputs of another engine have nothing to do with those of the first: they are all returned.
     """
     known, given = flat(base), flat(other)
-    engines = known['engine'].value, given['engine'].value
     result: dict[str, Any] = {}
     for path, node in given.items():
-        of_other_engine = engines[0] != engines[1] and path.startswith('engine_inputs.')
+        before, inside, _ = path.partition('engine_inputs.')
+        engines = [inputs.get(f'{before}engine') for inputs in (known, given)] if inside else [None, None]
+        of_other_engine = engines[0] != engines[1]
         if path in known and not of_other_engine and bool(known[path] == node):
             continue
         *outer, last = path.split('.')
@@ -64,6 +65,12 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in change.items():
         result[name] = merge(result.get(name, {}), value) if isinstance(value, Mapping) else value
     return result
+
+
+def charge_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the charge among inputs of a run, for work chains of its engine; nothing where the engine knows none."""
+    known = 'charge' in get_engine(inputs['engine'].value).capabilities
+    return {'charge': inputs['charge']} if known and 'charge' in inputs else {}
 
 
 def label_of(*words: Any, taken: Collection[str] = ()) -> str:

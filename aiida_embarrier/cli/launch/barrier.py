@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from aiida_embarrier.cli.launch.settings import (
     MIN_DISTANCE,
     N_IMAGES,
     POTENTIAL,
+    PREPARE_WITH,
     job_inputs,
     method_inputs,
 )
@@ -24,33 +26,75 @@ __all__ = ('command',)
 EXAMPLES = """\b
 Examples:
   aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0
-  aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5"""
+  aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5
+  aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0 --engine vasp --functional scan+u \\
+      --prepare-with potential --code vasp@cluster --cores 64 --submit
+  aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0 --engine vasp --dry-run look"""
 
 
 @click.command('barrier', epilog=EXAMPLES)
 @PATH
 @METHOD
 @POTENTIAL
+@PREPARE_WITH
 @N_IMAGES
 @MIN_DISTANCE
 @JOBS
+@click.option(
+    '--dry-run',
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar='FOLDER',
+    help='Write the input files of the band between the unrelaxed endpoints into FOLDER and end; needs no code.',
+)
 @START
 @with_profile
 def command(
     path: dict[str, Any],
     method: dict[str, Any],
     potential: str | None,
+    prepare_with: str | None,
     n_images: int | None,
     min_image_distance: float | None,
     jobs: dict[str, Any],
+    dry_run: Path | None,
     **how: Any,
 ) -> None:
     """Compute a migration barrier: of hop N of an ion in the crystal in FILE, between two endpoints, or from a band."""
     from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 
+    settings = method_inputs(
+        **method,
+        prepare_with=prepare_with,
+        potential=potential,
+        n_images=n_images,
+        min_image_distance=min_image_distance,
+    )
+    if dry_run is not None:
+        _write(dry_run, path_inputs(**path), settings, how['output_format'])
+        return
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
         **path_inputs(**path),
-        **method_inputs(**method, potential=potential, n_images=n_images, min_image_distance=min_image_distance),
-        **job_inputs(**jobs),
+        **settings,
+        **job_inputs(settings, **jobs),
     )
     start(builder, **how)
+
+
+def _write(folder: Path, path: dict[str, Any], settings: dict[str, Any], output_format: str) -> None:
+    """Write the input files of the band that would be launched, and list them."""
+    from aiida_embarrier.cli.output import echo_json
+    from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
+    from aiida_embarrier.workflows.preview import starting_band, write_input_files
+
+    charge = settings.get('charge', 0.0)
+    protocol = barrier_protocol(settings['engine'], settings['protocol'], settings['overrides'])
+    band = starting_band(protocol, **path)
+    files = write_input_files(folder, band, settings['engine'], protocol, charge=charge)
+    if output_format == 'json':
+        echo_json({'folder': folder, 'files': files})
+        return
+    for file in files:
+        click.echo(file)
+    click.echo(
+        f'\n{len(files)} files for a band of {band.n_images} images of {band.n_atoms} atoms; nothing was launched.'
+    )

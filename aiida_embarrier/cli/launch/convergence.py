@@ -148,12 +148,13 @@ def command(
     variables.update(read_variables(vary))
     if not variables:
         raise click.UsageError('nothing is varied: give at least one of --images, --supercell, --force, --vary')
+    settings = method_inputs(**method, potential=potential)
     builder = ConvergenceWorkChain.get_builder_from_protocol(
         variables=variables,
         tolerance=tolerance,
         quantity=quantity,
         **path_inputs(**path),
-        **method_inputs(**method, potential=potential),
-        **job_inputs(**jobs),
+        **settings,
+        **job_inputs(settings, **jobs),
     )
     start(builder, label=label, submit=submit, output_format=output_format)

@@ -13,6 +13,7 @@ from aiida_embarrier.cli.launch.settings import (
     MIN_DISTANCE,
     N_IMAGES,
     POTENTIAL,
+    PREPARE_WITH,
     job_inputs,
     method_inputs,
 )
@@ -60,6 +61,7 @@ def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
 @bundle('limits', *HOP_LIMITS)
 @METHOD
 @POTENTIAL
+@PREPARE_WITH
 @N_IMAGES
 @MIN_DISTANCE
 @JOBS
@@ -73,6 +75,7 @@ def command(
     limits: dict[str, Any],
     method: dict[str, Any],
     potential: str | None,
+    prepare_with: str | None,
     n_images: int | None,
     min_image_distance: float | None,
     jobs: dict[str, Any],
@@ -89,11 +92,18 @@ def command(
 
     crystal, kinds = node_from_structure(read_structure(structure))
     chosen = {} if numbers is None else {'numbers': numbers}
+    settings = method_inputs(
+        **method,
+        prepare_with=prepare_with,
+        potential=potential,
+        n_images=n_images,
+        min_image_distance=min_image_distance,
+    )
     builder = MigrationNetworkWorkChain.get_builder_from_protocol(
         structure=crystal,
         kinds=kinds,
         hops={'ion': ion, 'mechanism': mechanism, **chosen, **hop_limits(**limits)},
-        **method_inputs(**method, potential=potential, n_images=n_images, min_image_distance=min_image_distance),
-        **job_inputs(**jobs),
+        **settings,
+        **job_inputs(settings, **jobs),
     )
     start(builder, **how)

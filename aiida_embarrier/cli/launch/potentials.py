@@ -85,6 +85,7 @@ def command(
     """
     from aiida_embarrier.workflows.potentials import PotentialComparisonWorkChain
 
+    settings = method_inputs(**method, n_images=n_images, min_image_distance=min_image_distance)
     builder = PotentialComparisonWorkChain.get_builder_from_protocol(
         potentials=[read_entry(text) for text in potentials],
         single_point=single_point,
@@ -92,7 +93,7 @@ def command(
         reference_label=reference_label,
         quantity=quantity,
         **path_inputs(**path),
-        **method_inputs(**method, n_images=n_images, min_image_distance=min_image_distance),
-        **job_inputs(**jobs),
+        **settings,
+        **job_inputs(settings, **jobs),
     )
     start(builder, **how)

@@ -54,19 +54,22 @@ def command(
 
     found = find_node(node)
     band = band_of(found)
-    given = [*method.values(), *jobs.values(), potential]
-    process = barrier_process(band) if set(given) <= {None, (), 'potential'} else None
+    given = [
+        value for value in (*method.values(), *jobs.values(), potential) if value not in (None, (), {}, 'potential')
+    ]
+    process = None if given else barrier_process(band)
     if process is not None:
         builder = SegmentedBarrierWorkChain.get_builder_from_process(
             process, n_images=n_images, depth=depth, max_rounds=max_rounds
         )
     else:
+        settings = method_inputs(**method, potential=potential, n_images=n_images)
         builder = SegmentedBarrierWorkChain.get_builder_from_protocol(
             band=band,
             depth=depth,
             max_rounds=max_rounds,
-            **method_inputs(**method, potential=potential, n_images=n_images),
-            **job_inputs(**jobs),
+            **settings,
+            **job_inputs(settings, **jobs),
         )
     start(builder, **how)
 
