@@ -161,6 +161,23 @@ def test_fault_of_the_machine_is_tried_once_more(neb_chain, job):
     assert inspect(neb_chain, first, second).status == 310
 
 
+@pytest.mark.parametrize('checkpoint', [True, False])
+def test_task_that_started_afresh_does_so_once(made_chain, job, checkpoint):
+    """After a fault of the machine it goes on from where it was, unless nothing was written of that."""
+    assert inspect(made_chain, job('ERROR_DIVERGED')).status == 0
+    assert made_chain.ctx.inputs.afresh.get_list() == ['band']
+    before = made_chain.ctx.inputs.checkpoint
+    node = job('ERROR_WORKER' if checkpoint else 'ERROR_NO_RESULTS', band=False, checkpoint=checkpoint)
+    assert inspect(made_chain, node).status == 0
+    inputs = made_chain.ctx.inputs
+    if checkpoint:
+        assert inputs.checkpoint.uuid == node.outputs.checkpoint.uuid
+        assert 'afresh' not in inputs
+    else:
+        assert inputs.checkpoint.uuid == before.uuid
+        assert inputs.afresh.get_list() == ['band']
+
+
 def test_last_good_band_survives_a_later_job_without_one(neb_chain, job):
     good, bad = job('ERROR_WALL_TIME'), job('ERROR_WEIGHTS', band=False, checkpoint=False)
     assert inspect(neb_chain, good, bad).status == 310

@@ -228,8 +228,10 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
             self.ctx.inputs.parameters = Dict({**self._parameters_now(), **changes})
 
     def _continue(self, node: CalcJobNode) -> None:
+        """Let the next job go on from the checkpoint of a job; without one it does what that job was to do."""
         if 'checkpoint' in node.outputs:
             self.ctx.inputs.checkpoint = node.outputs.checkpoint
+            self.ctx.inputs.pop('afresh', None)  # that was done before the checkpoint was written
 
     @process_handler(
         priority=500,
