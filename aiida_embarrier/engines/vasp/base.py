@@ -246,7 +246,7 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
         """Return why the last job ended as it did, in its own words where it has some."""
         node = self.ctx.children[-1]
         told = node.outputs.results.get_dict().get('message') if 'results' in node.outputs else None
-        return ': '.join(filter(None, (None if node.is_finished_ok else why(node), told)))
+        return ': '.join(filter(None, (None if node.is_finished_ok else why(node).rstrip('.'), told)))
 
     def _attach(self) -> None:
         """Attach the last good result and the results of all jobs together."""

@@ -173,12 +173,14 @@ class VaspStructureParser(_Parser):
         for site, position in zip(node.sites, positions, strict=True):
             found.append_site(type(site)(kind_name=site.kind_name, position=position.tolist()))
         self.out('structure', found)
+        max_force = float(np.linalg.norm(step.forces, axis=1).max())
         moments = None if step.moments is None or len(step.moments) != len(positions) else step.moments[layout.inverse]
         return {
             'energy': step.energy,
             'energies': [entry.energy for entry in run.steps],
             'forces': step.forces[layout.inverse],
-            'max_force': float(np.linalg.norm(step.forces, axis=1).max()),
+            'max_force': max_force,
+            'message': f'largest force {max_force:.3f} eV/Å',
             'moments': moments,
             'strain': float(np.abs(lattice @ np.linalg.inv(before) - np.eye(3)).max()),
         }

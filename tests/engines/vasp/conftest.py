@@ -131,3 +131,45 @@ def outcar_text(steps, *, nelm=100, nsw=50, finished=True, accurate=False, vtst=
 def write_outcar():
     """Return the function that writes OUTCARs."""
     return outcar_text
+
+
+@pytest.fixture
+def potcars(aiida_profile, tmp_path_factory):
+    """Make the POTCAR family PBE.54 of invented potentials in the profile of the tests."""
+    from aiida_vasp.data.potcar import PotcarData
+    from emulators.vasp.potcars import names_of, write_family
+
+    if PotcarData.get_potcar_group('PBE.54') is None:
+        folder = write_family(tmp_path_factory.mktemp('potcars'), names_of(['Al', 'Li', 'Mg', 'Mn', 'O']))
+        PotcarData.upload_potcar_family(str(folder), 'PBE.54', 'invented', stop_if_existing=False)
+    return 'PBE.54'
+
+
+@pytest.fixture
+def vasp_code(potcars, aiida_localhost, tmp_path_factory):
+    """Return a factory of codes of the stand-in for VASP, with what it is asked to do wrong."""
+    import json
+    import sys
+    from pathlib import Path
+
+    from aiida.orm import InstalledCode
+
+    script = Path(__file__).parents[2] / 'emulators' / 'vasp' / 'vasp_std.py'
+
+    def make(**asked):
+        folder = tmp_path_factory.mktemp('vasp')
+        executable = folder / 'vasp_std'
+        executable.write_text(f'#!/bin/sh\nexec {sys.executable} {script}\n')
+        executable.chmod(0o755)
+        if asked.get('failures'):
+            asked.setdefault('state', str(folder / 'state'))
+        return InstalledCode(
+            label=folder.name,
+            computer=aiida_localhost,
+            filepath_executable=str(executable),
+            default_calc_job_plugin='vasp.vasp',
+            prepend_text=f"export VASP_EMULATOR='{json.dumps(asked)}'",
+            with_mpi=False,
+        ).store()
+
+    return make
