@@ -220,6 +220,7 @@ def define_preparation(spec: ProcessSpec) -> None:
     spec.input_namespace(
         'preparation',
         required=False,
+        populate_defaults=False,  # else it would be there, without an engine, where nothing is prepared
         help='A cheaper engine that makes the starting band: it relaxes the same endpoints and converges its own band, '
         'which is then moved onto the endpoints of the dearer one. Where that fails, the band is interpolated.',
     )
