@@ -6,100 +6,20 @@ of one without: what there is beyond them was in vain, and may only be what came
 
 from __future__ import annotations
 
-import collections
 import json
 import re
 import shutil
 import signal
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
+from services.bench import LINE, SECONDS, WORKER, Bench, saved, unfinished, wait_until
 from shell import add_far_computer, make_shell
 
 pytestmark = pytest.mark.slow
 
-#: Seconds of an evaluation; longer where a command has to be typed while the band runs.
-SECONDS = 0.04
+#: Seconds of an evaluation where a command has to be typed while the band runs.
 SLOW = 0.15
-LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '7', '--code', 'embarrier-worker@here')
-SETTINGS = {
-    'relax_endpoints': 'false',
-    'engine.potential.name': 'ase',
-    'engine.potential.model': 'logged',
-    'engine.potential.calculator': 'analytic_surfaces:LoggedEMT',
-    'engine.settings.processes': 1,
-    'engine.neb.force_threshold': 0.0005,  # so that it takes long enough for faults
-    'engine.neb.use_symmetry': 'false',
-}
-WORKER = ('_aiidasubmit.sh', 'embarrier-worker', 'spawn_main')
-
-
-class Bench:
-    """A profile with a daemon, and runs whose evaluations are counted.
-
-    :param shell: of the profile.
-    """
-
-    def __init__(self, shell) -> None:
-        self.shell = shell
-        self.expected: collections.Counter[str] = collections.Counter()
-
-    def arguments(self, name: str, seconds: float = SECONDS) -> list[object]:
-        """Return the arguments of a launch whose evaluations are written to a file of this name."""
-        settings = {
-            **SETTINGS,
-            'engine.potential.arguments.log': self.log(name),
-            'engine.potential.arguments.seconds': seconds,
-        }
-        given = [word for key, value in settings.items() for word in ('--set', f'{key}={value}')]
-        return ['aiida-embarrier', 'launch', 'barrier', *LINE, *given]
-
-    def submit(self, name: str, *options: object, seconds: float = SECONDS) -> int:
-        """Submit a run and return the PK."""
-        done = self.shell(*self.arguments(name, seconds), *options, '--submit', '--format', 'json')
-        return json.loads(done.stdout)['pk']
-
-    def log(self, name: str) -> Path:
-        """Return the file with the evaluations of a run."""
-        return self.shell.folder / f'{name}.log'
-
-    def evaluated(self, name: str) -> collections.Counter[str]:
-        """Return the evaluations of a run."""
-        return collections.Counter(self.log(name).read_text().splitlines() if self.log(name).exists() else [])
-
-    def wait_for_band(self, name: str, evaluations: int = 25) -> Path:
-        """Wait until a run has made so many evaluations and written a checkpoint; return the folder of its job."""
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            if self.evaluated(name).total() < evaluations:
-                continue
-            for folder in self.running_folders():
-                if (folder / 'checkpoint.npz').exists():
-                    return folder
-        raise AssertionError(f'{name} has no checkpoint after {self.evaluated(name).total()} evaluations')
-
-    def running_folders(self) -> list[Path]:
-        """Return the folders in which workers are at work."""
-        return [Path(process.cwd()) for process in self.shell.processes('embarrier-worker')]
-
-    def in_vain(self, name: str) -> int:
-        """Return how many evaluations a run made beyond those of a run without faults; no evaluation is missing."""
-        assert set(self.evaluated(name)) == set(self.expected)
-        assert not self.expected - self.evaluated(name)
-        return (self.evaluated(name) - self.expected).total()
-
-    def jobs(self, pk: int) -> list[list[object]]:
-        """Return exit status, and UUID of the job it was taken from, of the jobs below a process."""
-        found = self.shell.query(
-            f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
-            'jobs.sort(key=lambda node: node.pk)\n'
-            'print(json.dumps([[job.exit_status, job.base.caching.get_cache_source()] for job in jobs]))'
-        )
-        assert isinstance(found, list)
-        return found
 
 
 @pytest.fixture(scope='module')
@@ -119,12 +39,6 @@ def reference(bench):
         bench.expected = bench.evaluated('reference')
     assert bench.expected.total() > 60
     return bench
-
-
-def saved(path: Path) -> int:
-    """Return how many evaluations a checkpoint stands for."""
-    with np.load(path) as archive:
-        return sum(task['n_evaluations'] for task in json.loads(str(archive['header']))['tasks'].values())
 
 
 def test_daemon_is_killed_and_started_again(reference):
@@ -347,13 +261,6 @@ def test_interrupted_network_is_resumed(bench):
     assert bench.evaluated('network') == whole
 
 
-def wait_until(condition, seconds=30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def test_paused_process_goes_on(reference):
     pk = reference.submit('paused', seconds=SLOW)
     reference.wait_for_band('paused')
@@ -393,16 +300,6 @@ def test_daemon_that_does_not_run(reference):
     reference.shell.start_daemon()
     assert reference.shell.wait_for_end(pk)[:2] == ('finished', 0)
     assert reference.in_vain('stopped') == 0
-
-
-def unfinished(bench) -> list[int]:
-    """Return the PKs of processes that have not ended."""
-    found = bench.shell.query(
-        'filters = {"attributes.process_state": {"!in": ["finished", "killed", "excepted"]}}\n'
-        'print(json.dumps(orm.QueryBuilder().append(orm.ProcessNode, filters=filters, project="id").all(flat=True)))'
-    )
-    assert isinstance(found, list)
-    return found
 
 
 def test_nothing_is_left(reference):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services.test_faults import SECONDS, WORKER, Bench, saved, unfinished, wait_until
+from services.bench import SECONDS, WORKER, Bench, saved, unfinished, wait_until
 from shell import Shell, write_structures
 
 from aiida_embarrier.potentials.resources import available_cores
