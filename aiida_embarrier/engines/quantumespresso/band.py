@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ExitCode, ProcessHandlerReport, ToContext, process_handler, while_
+from aiida.engine import (
+    BaseRestartWorkChain,
+    ExitCode,
+    ProcessHandlerReport,
+    ToContext,
+    WorkChain,
+    process_handler,
+    while_,
+)
 from aiida.orm import AbstractCode, Dict
 
 from aiida_embarrier.data.band import BandData
@@ -97,7 +105,6 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
             prepared = prepare(settings, band.kinds, band.kind_indices, band.lattice_of(0), charge)
         except ValueError as error:
             return refused(self.exit_codes, error)
-        self.ctx.max_iterations = settings.max_iterations
         self.ctx.climbing = settings.neb.climb and settings.neb.climb_threshold is None
         self.ctx.steps = settings.neb.max_steps
         self.ctx.path = {}  # what was changed of the namelist PATH
@@ -183,10 +190,6 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
             self.ctx.inputs.band = job.outputs.band
         self._write_path()
 
-    def should_run_process(self) -> bool:
-        """Return whether another job is to be run."""
-        return not self.ctx.is_finished and self.ctx.iteration < self.ctx.max_iterations
-
     def run_process(self) -> ToContext:
         """Run the next job; one that was done before is taken from the database in a process that `resume` started."""
         with taking_finished_jobs(self.ctx.resumed):
@@ -195,18 +198,28 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""
         exit_code = super().inspect_process()
-        if exit_code is not None and exit_code.status != 0:
-            self._attach()
+        if exit_code is None or exit_code.status == 0:
+            return exit_code
+        self._attach()
+        if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
+            return self._not_converged(self.ctx.children[-1])
         return exit_code
 
-    def results(self) -> ExitCode | None:
-        """Attach the band, also where the jobs did not suffice."""
+    def results(self) -> None:
+        """Attach the band and the results of the jobs."""
         self._attach()
-        if self.ctx.is_finished:
-            return None
-        return self.exit_codes.ERROR_NOT_CONVERGED.format(
-            iterations=self.ctx.iteration, message=why(self.ctx.children[-1])
-        )
+
+    def _not_converged(self, job: CalcJobNode) -> ExitCode:
+        message = why(job) if job.exit_status else f'job {job.pk} was to go on from there'
+        code: ExitCode = self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=message)
+        return code
+
+    def on_terminated(self) -> None:
+        """Clean the folders of the jobs if asked; AiiDA's own method reports it also where nothing is cleaned."""
+        if self.inputs.clean_workdir.value:
+            super().on_terminated()
+        else:
+            WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
         bands = [job.outputs.band for job in self.ctx.children if 'band' in job.outputs]
@@ -257,10 +270,7 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
         """Allow as many steps again where the forces fall; start afresh with another optimiser where they do not."""
         self.ctx.n_extensions += 1
         if self.ctx.n_extensions > MAX_EXTENSIONS:
-            message = why(job)
-            return self._give_up(
-                self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=message)
-            )
+            return self._give_up(self._not_converged(job))
         forces = job.outputs.results['residual_forces']
         scheme = job.inputs.path['opt_scheme']
         if len(forces) > 1 and min(forces[len(forces) // 2 :]) > PROGRESS * forces[0] and scheme != 'quick-min':
@@ -279,9 +289,7 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
         """Tighten the threshold of neb.x, which is one of components and includes springs."""
         self.ctx.n_extensions += 1
         if self.ctx.n_extensions > MAX_EXTENSIONS:
-            return self._give_up(
-                self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=why(job))
-            )
+            return self._give_up(self._not_converged(job))
         threshold = job.inputs.path['path_thr']
         self.ctx.path['path_thr'] = threshold * 0.7
         self.ctx.steps = job.inputs.path['nstep_path'] + self.settings.neb.max_steps

@@ -132,7 +132,9 @@ class QuantumEspressoNebCalculation(CalcJob):
         seconds = options.get('max_wallclock_seconds')
         if seconds is not None:
             namelists['CONTROL'].setdefault('max_seconds', float(round(OWN_STOP * seconds)))
-        hubbard = inputs.hubbard.get_dict() if 'hubbard' in inputs else {'kinds': {}, 'projectors': ''}
+        hubbard: dict[str, Any] = {'kinds': {}, 'projectors': ''}
+        if 'hubbard' in inputs:
+            hubbard = inputs.hubbard.get_dict()
         texts = pw_inputs(
             band,
             namelists,

@@ -111,7 +111,7 @@ def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charg
     :raises ValueError: for what cannot be computed.
     """
     settings = check_settings(protocol)
-    atoms = Atoms(band.kinds, [int(index) for index in band.kind_indices])
+    atoms = Atoms(band.kinds, band.kind_indices)
     pseudos = _installed_pseudos(settings, atoms)
     files = {name: f'{kind.element}.upf' for name, kind in atoms.kinds.items()} if pseudos is None else pseudos.files
     namelists = pw_namelists(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import ToContext, WorkChain
-from aiida.orm import AbstractCode, Dict
+from aiida.orm import AbstractCode, Dict, Int
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
@@ -70,16 +70,17 @@ class QuantumEspressoNebWorkChain(WorkChain):
 
     def run_bands(self) -> Any:
         """Run a work chain for each band."""
-        chain, code = (
-            (QuantumEspressoImagesWorkChain, self.inputs.pw_code)
-            if self.only_evaluates
-            else (QuantumEspressoBandWorkChain, self.inputs.code)
-        )
         shared = {name: self.inputs[name] for name in ('settings', 'charge', 'options') if name in self.inputs}
+        chain: type[WorkChain] = QuantumEspressoImagesWorkChain
+        if self.only_evaluates:
+            shared['code'] = self.inputs.pw_code
+        else:
+            chain, shared['code'] = QuantumEspressoBandWorkChain, self.inputs.code
+            shared['max_iterations'] = Int(check_settings(self.inputs.settings.get_dict()).max_iterations)
         awaited = {}
         for label, band in self.inputs.bands.items():
             awaited[f'band_{label}'] = self.submit(
-                chain, code=code, band=band, metadata={'call_link_label': f'band_{label}'}, **shared
+                chain, band=band, metadata={'call_link_label': f'band_{label}'}, **shared
             )
             self.report(f'band {label}: {awaited[f"band_{label}"].pk}')
         return ToContext(**awaited)

@@ -53,6 +53,8 @@ def pw_inputs_of(
 
     :param structure: with its Hubbard U, where it has one and the card HUBBARD is used.
     """
+    if code.with_mpi is not None:  # the work chain spells out its own default, which must not contradict the code
+        options = {'withmpi': code.with_mpi, **options}
     further: dict[str, Any] = {'gamma_only': True} if prepared.mesh == (1, 1, 1) else {}
     if settings.command_line:
         further['cmdline'] = settings.command_line
@@ -126,8 +128,8 @@ class QuantumEspressoRelaxWorkChain(WorkChain):
     """Relax structures with pw.x, side by side, each in its own jobs.
 
     The restarts of a job are those of aiida-quantumespresso's PwBaseWorkChain. A cell is relaxed again until it is in
-    the basis that belongs to it. One that fails does not spoil the others, and the last good structure is an output in any
-    case.
+    the basis that belongs to it. One that fails does not spoil the others, and the last good structure is an output in
+    any case.
     """
 
     @classmethod

@@ -17,7 +17,7 @@ from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.engines.quantumespresso import FUNCTIONALS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -186,10 +186,11 @@ class Atoms:
     :raises ValueError: for kinds whose name pw.x does not take as the label of a species.
     """
 
-    def __init__(self, kinds: Sequence[Kind], indices: Sequence[int]) -> None:
-        present = sorted({int(index) for index in indices})
+    def __init__(self, kinds: Sequence[Kind], indices: Iterable[int]) -> None:
+        numbers = [int(index) for index in indices]
+        present = sorted(set(numbers))
         self.kinds = {kinds[index].name: kinds[index] for index in present}
-        self.counts = {kinds[index].name: sum(int(i) == index for i in indices) for index in present}
+        self.counts = {kinds[index].name: numbers.count(index) for index in present}
         for name, kind in self.kinds.items():
             found = LABEL.fullmatch(name)
             if found is None or found[1] != kind.element or len(name) > LABEL_LENGTH:
@@ -339,7 +340,7 @@ def pw_namelists(
         'mixing_beta': settings.mixing_beta,
         'electron_maxstep': settings.electron_maxstep,
     }
-    control: dict[str, Any] = {'calculation': task, 'verbosity': 'high'}
+    control: dict[str, Any] = {'calculation': task, 'verbosity': 'high', 'tprnfor': True}
     namelists: dict[str, dict[str, Any]] = {'CONTROL': control, 'SYSTEM': system, 'ELECTRONS': electrons}
     if task != 'scf':
         control['nstep'] = settings.relax.max_steps

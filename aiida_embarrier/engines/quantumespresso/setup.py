@@ -18,7 +18,7 @@ from aiida_embarrier.engines.quantumespresso.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from aiida.engine import ExitCode
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
@@ -51,7 +51,7 @@ class Prepared:
 def prepare(
     settings: Settings,
     kinds: Sequence[Kind],
-    indices: Sequence[int],
+    indices: Iterable[int],
     lattice: ArrayLike,
     charge: float,
     task: Any = 'scf',
