@@ -70,6 +70,32 @@ def aiida_localhost(aiida_computer_local: Any) -> Any:
     return computer
 
 
+class VaspEmulator:
+    """Codes of the stand-in for VASP (tests/emulators/vasp/README.md) and made-up POTCARs for them."""
+
+    def __init__(self, computer: Any, folder: Path) -> None:
+        self.computer = computer
+        self.folder = folder
+
+    def code(self, emulation: dict[str, Any] | None = None, label: str = 'vasp') -> Any:
+        """Return a stored code that behaves as asked; without a question it works and has VTST's tools."""
+        from emulators.vasp.setup import make_code
+
+        return make_code(self.computer, self.folder, emulation, label)
+
+    def potcars(self, elements: Any, names: Any = ()) -> str:
+        """Return the label of a family with X, X_pv and X_sv of each element, and with further names."""
+        from emulators.vasp.setup import upload_family
+
+        return upload_family(self.folder, elements, names)
+
+
+@pytest.fixture
+def vasp_emulator(aiida_profile: Any, aiida_localhost: Any, tmp_path: Path) -> VaspEmulator:
+    """Return the stand-in for VASP on this machine."""
+    return VaspEmulator(aiida_localhost, tmp_path / 'vasp')
+
+
 @pytest.fixture
 def make_calcjob_node(aiida_profile: Any, aiida_localhost: Any) -> Callable[..., Any]:
     """Return a factory of finished CalcJob nodes with retrieved files, for parsers and handlers."""

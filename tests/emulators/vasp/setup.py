@@ -59,11 +59,16 @@ def make_code(
 ) -> InstalledCode:
     """Return a stored code of the stand-in.
 
-    :param folder: where the executable is written; another folder, or label, for each behaviour.
+    :param folder: where the executable is written.
     :param emulation: as for :func:`write_executable`.
+    :param label: of the code; a number is added where the computer has such a code, so that labels stay unique.
     """
-    from aiida.orm import InstalledCode
+    from aiida.orm import InstalledCode, QueryBuilder
 
+    filters = {'label': {'or': [{'==': label}, {'like': f'{label}-%'}]}}
+    query = QueryBuilder().append(type(computer), filters={'uuid': computer.uuid}, tag='computer')
+    taken = query.append(InstalledCode, filters=filters, with_computer='computer').count()
+    label = f'{label}-{taken + 1}' if taken else label
     path = write_executable(folder, emulation, name=f'{label}_std')
     return InstalledCode(
         label=label, computer=computer, filepath_executable=str(path), default_calc_job_plugin='vasp.vasp'

@@ -155,10 +155,8 @@ def _varray(name: str, rows: np.ndarray, depth: int) -> str:
 
 
 def _item(name: str, value: object, kind: str = '') -> str:
-    if kind == 'logical':
-        text = 'T' if value else 'F'
-    else:
-        text = str(value) if kind else f'{float(str(value)):16.8f}'
+    numbers = {'logical': lambda: 'T' if value else 'F', '': lambda: f'{float(str(value)):16.8f}'}
+    text = numbers.get(kind, lambda: str(value))()
     return f'   <i {f"type={chr(34)}{kind}{chr(34)} " if kind else ""}name="{name}">{text}</i>\n'
 
 
