@@ -70,7 +70,12 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         return lattice
 
     def _task(self) -> Task:
-        return Task('neb', n_images=self.inputs.band.base.attributes.get('n_images'), climb=self.ctx.climbs)
+        return Task(
+            'neb',
+            n_images=self.inputs.band.base.attributes.get('n_images'),
+            climb=self.ctx.climbs,
+            end_energies=self.ctx.end_energies,
+        )
 
     def _criteria(self) -> dict[str, Any]:
         neb = self.ctx.protocol['neb']
@@ -97,6 +102,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         self.ctx.climbs = bool(neb['climb'] and neb['max_steps'] > 0 and not climbs_later(neb))
         self.ctx.optimisers = [neb['optimiser'] or next(iter(OPTIMISERS.get(neb['build'], {'': {}})))]
         self.ctx.n_tightenings = 0
+        self.ctx.end_energies = None
         exit_code = super().setup()
         if exit_code is not None:
             return exit_code
@@ -106,7 +112,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         if band.lattice.ndim == 3:
             return self._refuse('the endpoints have different lattices: bring the band to one lattice')
         options = self.ctx.inputs.metadata['options']
-        message = check_ranks(options, self.inputs.code.computer, band.n_images, self.ctx.protocol)
+        message = check_ranks(options, self.inputs.code, band.n_images, self.ctx.protocol)
         return None if message is None else self._refuse(message)
 
     def run_endpoints(self) -> Any:
@@ -139,6 +145,8 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         self.ctx.inputs.band = band
         failed = [(name, node) for name, node in chains.items() if name not in done]
         if not failed:
+            self.ctx.end_energies = tuple(done[name]['energy'] for name in ENDS)
+            self._renew_parameters()
             return None
         message = f'{failed[0][0]}: {why(failed[0][1])}'
         self.ctx.message = message

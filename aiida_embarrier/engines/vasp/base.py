@@ -149,7 +149,8 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
         limit = self.ctx.protocol['max_energy_change']
         inputs.monitors = {'energy': Dict({'entry_point': 'embarrier.vasp', 'kwargs': {'max_energy_change': limit}})}
         options = self.inputs.options.get_dict() if 'options' in self.inputs else {}
-        options.setdefault('withmpi', True)
+        if self.inputs.code.with_mpi is None:
+            options.setdefault('withmpi', True)
         options.setdefault('resources', {'num_machines': 1})
         inputs.metadata = {'options': options}
         self.ctx.inputs = inputs

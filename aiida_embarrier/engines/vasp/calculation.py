@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import Dict, StructureData
 from aiida_vasp.calcs.vasp import VaspCalculation
-from aiida_vasp.parsers.content_parsers.poscar import PoscarParser
 
 from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.data.band import BandData
@@ -15,7 +14,7 @@ from aiida_embarrier.data.convert import structure_from_node
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.incar import render_incar
-from aiida_embarrier.engines.vasp.layout import Layout
+from aiida_embarrier.engines.vasp.layout import Layout, render_poscar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from aiida.common.folders import Folder
     from aiida.engine.processes.calcjobs.calcjob import CalcJobProcessSpec
 
-    from aiida_embarrier.bands.band import Band, Kind
+    from aiida_embarrier.bands.band import Kind
 
 __all__ = ('VaspBandCalculation', 'VaspStructureCalculation', 'layout_of')
 
@@ -49,15 +48,23 @@ def layout_of(kinds: tuple[Kind, ...], kind_indices: Any, settings: Mapping[str,
 
 
 def in_vasp_order(layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> StructureData:
-    """Return a structure as aiida-vasp is to write it: atoms in VASP's order, kinds named by their groups.
+    """Return a structure by which aiida-vasp orders the potentials: atoms in VASP's order, kinds named by their groups.
 
-    :param positions: in Å, in this package's order, not wrapped.
+    :param positions: in Å, in this package's order.
     """
     node = StructureData(cell=lattice.tolist())
     elements = {group.name: group.element for group in layout.groups}
     for name, atom in zip(layout.names, layout.order, strict=True):
         node.append_atom(position=positions[atom].tolist(), symbols=elements[name], name=name)
     return node
+
+
+def write_poscar(path: Path, title: str, layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> None:
+    """Write a POSCAR.
+
+    :param positions: in Å, in this package's order, not wrapped.
+    """
+    path.write_text(render_poscar(title, layout, lattice, positions[list(layout.order)]), encoding='utf8')
 
 
 class _Calculation(VaspCalculation):
@@ -88,6 +95,16 @@ class _Calculation(VaspCalculation):
         """The protocol of the engine."""
         settings: dict[str, Any] = self.inputs.protocol.get_dict()
         return settings
+
+    def _geometry(self) -> tuple[Layout, np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def _structure(self) -> StructureData:
+        return in_vasp_order(*self._geometry())
+
+    def write_poscar(self, dst: str) -> None:
+        """Write the POSCAR as it is previewed, positions not wrapped."""
+        write_poscar(Path(dst), 'aiida-embarrier', *self._geometry())
 
     def write_incar(self, dst: str, validate_tags: bool = True) -> None:  # noqa: ARG002
         """Write the INCAR as it is previewed; aiida-vasp knows no tags of VTST."""
@@ -135,10 +152,10 @@ class VaspStructureCalculation(_Calculation):
         spec.inputs['metadata']['options']['parser_name'].default = 'embarrier.vasp.structure'
         spec.output('structure', valid_type=StructureData, required=False, help='The last good structure.')
 
-    def _structure(self) -> StructureData:
+    def _geometry(self) -> tuple[Layout, np.ndarray, np.ndarray]:
+        """Return the order of the atoms, the lattice and the positions."""
         plain = structure_from_node(self.inputs.structure, self.inputs.get('kinds'))
-        layout = layout_of(*kinds_of(plain), self.settings)
-        return in_vasp_order(layout, plain.lattice.matrix, plain.cart_coords)
+        return layout_of(*kinds_of(plain), self.settings), plain.lattice.matrix, plain.cart_coords
 
     def remote_copy_restart_folder(self) -> list[tuple[str, str, str]]:
         """Return the wavefunctions of the job before."""
@@ -162,12 +179,10 @@ class VaspBandCalculation(_Calculation):
         spec.inputs['metadata']['options']['parser_name'].default = 'embarrier.vasp.band'
         spec.output('band', valid_type=BandData, required=False, help='The last good band.')
 
-    def _image(self, band: Band, layout: Layout, image: int) -> StructureData:
-        return in_vasp_order(layout, band.lattice_of(image), band.positions[image])
-
-    def _structure(self) -> StructureData:
+    def _geometry(self) -> tuple[Layout, np.ndarray, np.ndarray]:
+        """Return the order of the atoms, the lattice and the positions of the first image."""
         band = self.inputs.band.band
-        return self._image(band, layout_of(band.kinds, band.kind_indices, self.settings), 0)
+        return layout_of(band.kinds, band.kind_indices, self.settings), band.lattice_of(0), band.positions[0]
 
     def remote_copy_restart_folder(self) -> list[tuple[str, str, str]]:
         """Return the wavefunctions of the images in the job before."""
@@ -182,11 +197,11 @@ class VaspBandCalculation(_Calculation):
         """Write the input files, the images as they are meant: VASP gets Cartesian positions that nobody wrapped."""
         calcinfo = super().prepare_for_submission(folder)
         band = self.inputs.band.band
-        layout = layout_of(band.kinds, band.kind_indices, self.settings)
+        layout, lattice, _ = self._geometry()
         for image, name in enumerate(self._folders):
             place = Path(folder.get_abs_path(name))
             place.mkdir()
-            PoscarParser(data=self._image(band, layout, image), precision=12).write(str(place / 'POSCAR'))
+            write_poscar(place / 'POSCAR', f'image {image}', layout, lattice, band.positions[image])
         files = [(f'{name}/{file}', '.', 2) for name in self._folders[1:-1] for file in READ]
         # the first image writes to the output of the job, the others to files of their own
         files += [(f'{name}/stdout', '.', 2) for name in self._folders[2:-1]]

@@ -70,6 +70,8 @@ class Task:
     :param n_images: of bands: number of images, the endpoints included.
     :param climb: of bands: whether the highest image climbs in this job.
     :param in_band: whether energies are compared with those of a band: symmetry is switched off in both.
+    :param end_energies: of bands: energies of the endpoints in eV where they are known. VTST takes them for tangents
+        of the images beside them.
     """
 
     kind: Literal['static', 'relax', 'neb']
@@ -77,6 +79,7 @@ class Task:
     n_images: int = 0
     climb: bool = False
     in_band: bool = False
+    end_energies: tuple[float, float] | None = None
 
 
 def kpoint_mesh(lattice: Any, settings: Mapping[str, Any]) -> list[int]:
@@ -242,6 +245,8 @@ def _task_tags(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
         tags |= {'ICHAIN': 0, 'LCLIMB': task.climb, 'MAXMOVE': neb['maxmove']}
         if optimiser != 'lbfgs':
             tags['TIMESTEP'] = neb['potim']
+        if task.end_energies is not None:
+            tags['EFIRST'], tags['ELAST'] = task.end_energies
     else:
         tags['POTIM'] = neb['potim']
     return tags

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiida_embarrier.bands.band import Kind
     from aiida_embarrier.engines.functionals import Functional
 
-__all__ = ('Group', 'Layout', 'paw_names')
+__all__ = ('Group', 'Layout', 'paw_names', 'render_poscar')
 
 #: LDAUL of a shell.
 SHELLS = {'p': 1, 'd': 2, 'f': 3}
@@ -60,7 +60,7 @@ def paw_names(elements: Sequence[str], mapping: Mapping[str, str]) -> dict[str, 
 class Group:
     """Atoms that VASP treats alike.
 
-    :param name: its name in the POSCAR: the element, numbered where an element has several groups.
+    :param name: its name: the element, numbered where an element has several groups.
     :param element: chemical symbol.
     :param count: number of atoms.
     :param u: effective U in eV.
@@ -189,3 +189,17 @@ def _moments(
     if not any(of_kind[index] for index in kind_indices):
         return None
     return [of_kind[index] for index in kind_indices]
+
+
+def render_poscar(title: str, layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> str:
+    """Return the text of a POSCAR, Cartesian positions as they are.
+
+    Groups of one element have its name, each for itself: VASP takes them for different species, as it is meant to.
+
+    :param positions: in Å, in VASP's order.
+    """
+    lines = [title, '1.0']
+    lines += [' '.join(f'{entry:20.12f}' for entry in vector) for vector in lattice]
+    lines += [' '.join(layout.elements), ' '.join(str(group.count) for group in layout.groups)]
+    lines += ['Cartesian', *(' '.join(f'{entry:20.12f}' for entry in position) for position in positions)]
+    return '\n'.join(lines) + '\n'

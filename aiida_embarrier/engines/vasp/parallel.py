@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiida.orm import Computer
+    from aiida.orm import AbstractCode, Computer
 
 __all__ = ('check_ranks', 'count_ranks')
 
@@ -28,18 +28,20 @@ def count_ranks(options: Mapping[str, Any], computer: Computer | None) -> int | 
 
 
 def check_ranks(
-    options: Mapping[str, Any], computer: Computer | None, n_images: int, protocol: Mapping[str, Any]
+    options: Mapping[str, Any], code: AbstractCode, n_images: int, protocol: Mapping[str, Any]
 ) -> str | None:
     """Return what is wrong with the ranks for a band, None where nothing is.
 
     VASP gives each interior image the same number of ranks, and stops where that is no whole number.
 
+    :param options: of the job.
+    :param code: of VASP.
     :param n_images: number of images, the endpoints included.
     :param protocol: of the engine.
     """
-    if not options.get('withmpi', True):  # a program that takes care of itself
+    if not options.get('withmpi', code.with_mpi is not False):  # a program that takes care of itself
         return None
-    ranks, images = count_ranks(options, computer), n_images - 2
+    ranks, images = count_ranks(options, code.computer), n_images - 2
     if ranks is None:
         return None
     if ranks % images:

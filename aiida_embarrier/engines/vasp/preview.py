@@ -8,13 +8,12 @@ from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.incar import Task, climbs_later, kpoint_mesh, make_incar, render_incar
-from aiida_embarrier.engines.vasp.layout import Layout, paw_names
+from aiida_embarrier.engines.vasp.layout import Layout, paw_names, render_poscar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
     from pymatgen.core import Structure
 
     from aiida_embarrier.bands.band import Band
@@ -114,15 +113,3 @@ def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charg
         path.write_text(text, encoding='utf8')
         paths.append(path)
     return paths
-
-
-def render_poscar(title: str, layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> str:
-    """Return the text of a POSCAR, Cartesian positions as they are.
-
-    :param positions: in Å, in VASP's order.
-    """
-    lines = [title, '1.0']
-    lines += [' '.join(f'{entry:20.12f}' for entry in vector) for vector in lattice]
-    lines += [' '.join(group.name for group in layout.groups), ' '.join(str(group.count) for group in layout.groups)]
-    lines += ['Cartesian', *(' '.join(f'{entry:20.12f}' for entry in position) for position in positions)]
-    return '\n'.join(lines) + '\n'

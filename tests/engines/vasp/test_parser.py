@@ -9,7 +9,7 @@ from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 from aiida_embarrier.engines.vasp.calculation import VaspBandCalculation, layout_of
-from aiida_embarrier.engines.vasp.preview import render_poscar
+from aiida_embarrier.engines.vasp.layout import render_poscar
 
 CODES = VaspBandCalculation.exit_codes
 CRITERIA = {
