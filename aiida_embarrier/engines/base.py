@@ -71,6 +71,10 @@ class Engine:
     :param extra: the extra of this package that installs them.
     :param examine: `module:function` that lists what else it needs and whether that is there, with a profile loaded:
         ``function() -> [(what, found or None, what to type)]``, such as families of pseudopotentials.
+    :param check: `module:function` that says what forbids inputs of its work chains for a crystal, before anything is
+        launched: ``function(engine_inputs, structure, charge=..., n_images=...) -> message or None``, with the inputs by
+        the kind of work chain, and a pymatgen structure with kinds as site properties: the host, neutral, where the path
+        is made of a crystal, else an endpoint or image with its charge.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Engine:
     requires: tuple[str, ...] = ()
     extra: str | None = None
     examine: str | None = None
+    check: str | None = None
 
     def inputs_from_protocol(self, protocol: dict[str, Any], code: Codes, **kwargs: Any) -> dict[str, dict[str, Any]]:
         """Return the inputs of the relax and NEB work chains for a resolved protocol.

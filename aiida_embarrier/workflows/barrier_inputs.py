@@ -11,6 +11,7 @@ from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.bands.interpolation import check_clearance
 from aiida_embarrier.calculations.paths import align_nodes, resolve_hop
+from aiida_embarrier.data.convert import structure_from_node
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.protocols import closest, resolve_protocol
 
@@ -309,6 +310,8 @@ def validate_engine_inputs(inputs: Any) -> str | None:
             f'{inputs["charge"].value:+g}, or choose an engine with density functionals'
         )
     message = check_engine_inputs(engine, inputs.get('engine_inputs', {}), relaxes=needs_relaxation(inputs))
+    if message is None:
+        message = check_by_engine(engine, inputs)
     preparation = inputs.get('preparation', {})
     if message is not None or not preparation:
         return message
@@ -352,6 +355,23 @@ def check_engine_inputs(
             if error is not None:
                 return f'{place}.{kind}.{name}: {error.message}'
     return None
+
+
+def check_by_engine(engine: Engine, inputs: Any) -> str | None:
+    """Let the engine say what forbids its inputs for the crystal: a pseudopotential that is missing, for instance."""
+    if engine.check is None:
+        return None
+    if 'band' in inputs:
+        band = inputs['band'].band
+        structure, n_images, charge = band.structure(0), band.n_images, inputs['charge'].value
+    else:
+        node = inputs['structure'] if 'structure' in inputs else inputs['initial']
+        structure, n_images = structure_from_node(node, inputs.get('kinds')), inputs['n_images'].value
+        charge = 0.0 if 'structure' in inputs else inputs['charge'].value
+    message: str | None = engine.load(engine.check)(
+        inputs['engine_inputs'], structure, charge=charge, n_images=n_images
+    )
+    return message
 
 
 def _copied(value: Any) -> Any:

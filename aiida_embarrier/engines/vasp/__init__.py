@@ -28,4 +28,5 @@ ENGINE = Engine(
     requires=('aiida-vasp',),
     extra='vasp',
     examine='aiida_embarrier.engines.vasp.potcars:examine',
+    check='aiida_embarrier.engines.vasp.inputs:check_inputs',
 )

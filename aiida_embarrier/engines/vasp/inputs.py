@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 from aiida.common.exceptions import NotExistent
 from aiida.orm import Dict, Int, SinglefileData, load_node
 
+from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
-from aiida_embarrier.engines.vasp.incar import check_neb
-from aiida_embarrier.engines.vasp.layout import paw_names
-from aiida_embarrier.engines.vasp.potcars import check_family
+from aiida_embarrier.engines.vasp.incar import Task, check_neb, make_incar
+from aiida_embarrier.engines.vasp.layout import Layout, paw_names
+from aiida_embarrier.engines.vasp.parallel import check_ranks
+from aiida_embarrier.engines.vasp.potcars import check_family, find_potcars, n_valence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiida.orm import AbstractCode
+    from pymatgen.core import Structure
 
-__all__ = ('check_protocol', 'inputs_from_protocol')
+__all__ = ('check_inputs', 'check_protocol', 'inputs_from_protocol')
 
 
 def check_protocol(protocol: Mapping[str, Any]) -> None:
@@ -69,6 +72,39 @@ def inputs_from_protocol(
     if protocol['vdw_kernel'] is not None:
         shared['vdw_kernel'] = _kernel(protocol['vdw_kernel'])
     return {'relax': dict(shared), 'neb': dict(shared)}
+
+
+def check_inputs(
+    engine_inputs: Mapping[str, Mapping[str, Any]], structure: Structure, *, charge: float = 0.0, n_images: int = 7
+) -> str | None:
+    """Return what forbids inputs of the work chains for a crystal, None where nothing does.
+
+    A potential that is missing, an odd number of electrons without spin, and ranks that the images cannot share.
+
+    :param engine_inputs: inputs of the chains, `relax` and `neb`.
+    :param structure: the crystal, with kinds as site properties.
+    :param charge: of the crystal in units of e.
+    :param n_images: number of images, the endpoints included.
+    """
+    neb = engine_inputs['neb']
+    protocol = neb['protocol'].get_dict()
+    options = neb['options'].get_dict() if 'options' in neb else {}
+    kinds, indices = kinds_of(structure)
+    functional = load_functionals(FUNCTIONALS).resolve(protocol['functional'], protocol['hubbard_u'])
+    try:
+        layout = Layout.of(
+            kinds,
+            list(indices),
+            functional,
+            magnetic_start=protocol['magnetic_start'],
+            moments=protocol['moments'],
+        )
+        potcars = find_potcars(protocol['paw']['family'], protocol['paw']['mapping'], layout.elements)
+        make_incar(layout, protocol, functional, Task('relax'), charge=charge, n_valence=n_valence(layout, potcars))
+        make_incar(layout, protocol, functional, Task('neb', n_images=n_images))
+    except ValueError as error:
+        return str(error)
+    return check_ranks(options, neb['code'], n_images, protocol)
 
 
 def _kernel(identifier: Any) -> SinglefileData:
