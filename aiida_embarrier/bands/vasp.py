@@ -81,7 +81,7 @@ def read_band(
     first = next((outcar for outcar in (inner, outcars[0], outcars[-1]) if outcar is not None), None)
     if first is not None and first.species:
         species = first.species
-    incar = incar or _incar_of_vasprun(folders)
+    incar = incar or _repeated_incar(folders, inner)
     n_images = incar.get('IMAGES')
     if n_images is not None and int(n_images) + 2 != len(folders):
         raise ValueError(
@@ -388,12 +388,15 @@ def _read_oszicar(path: Path) -> float:
     return np.nan
 
 
-def _incar_of_vasprun(folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the INCAR that a vasprun.xml repeats; none where no image has one that can be read."""
+def _repeated_incar(folders: Sequence[Path], outcar: Outcar | None) -> dict[str, Any]:
+    """Return the INCAR that an output repeats: an OUTCAR of VASP 6, or a vasprun.xml; none where there is no such."""
     import warnings
 
+    from pymatgen.io.vasp.inputs import Incar
     from pymatgen.io.vasp.outputs import Vasprun
 
+    if outcar is not None and outcar.incar:
+        return dict(Incar.from_str('\n'.join(outcar.incar)))
     for folder in folders[1:-1]:
         path = find_file(folder, 'vasprun.xml')
         if path is None:

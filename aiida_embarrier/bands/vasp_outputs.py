@@ -7,7 +7,7 @@ as long; OUTCARs of bands are large, so here is one pass over the lines. Tests c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class Outcar:
     :param species: in the order of the atoms.
     :param counts: number of atoms of each species.
     :param n_electrons: valence electrons of the cell.
+    :param incar: the lines of the INCAR that VASP 6 repeats, none of older versions.
     :param tags: tags as VASP understood them.
     :param hubbard: effective U of each species in eV, None for those without.
     :param dispersion: whether energies contain a dispersion correction.
@@ -94,6 +95,7 @@ class Outcar:
     species: list[Species] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     n_electrons: float | None = None
+    incar: list[str] = field(default_factory=list)
     tags: dict[str, Any] = field(default_factory=dict)
     hubbard: list[float | None] | None = None
     dispersion: bool = False
@@ -113,8 +115,10 @@ def read_species(lines: Iterable[str]) -> list[Species]:
             found.append({'title': line.split('=', 1)[1].strip(), 'functional': functional})
         elif 'LEXCH' in line and '=' in line and 'table' not in line:
             functional = line.split('=', 1)[1].split()[0]
-        elif 'ZVAL' in line and 'POMASS' in line and found:
-            found[-1]['electrons'] = _numbers(line.split('ZVAL', 1)[1])[0]
+        elif 'ZVAL' in line and found and 'electrons' not in found[-1]:
+            # a line with several numbers lists those of all species
+            numbers = _numbers(line.split('ZVAL', 1)[1])
+            found[-1] |= {'electrons': numbers[0]} if len(numbers) == 1 else {}
     return [Species(**entry) for entry in found]
 
 
@@ -170,13 +174,23 @@ def read_outcar(lines: Iterable[str]) -> Outcar:
 
 def _read_header(outcar: Outcar, lines: list[str]) -> None:
     outcar.species = read_species(lines)
+    in_incar = False
     for line in lines:
+        if line.startswith(' INCAR:'):
+            in_incar = True
+        elif in_incar and 'POTCAR' not in line and '=' in line:
+            outcar.incar.append(line)
+            continue
+        else:
+            in_incar = False
         if line.startswith(' vasp.'):
             outcar.version = line.split()[0].removeprefix('vasp.')
         elif 'VTST: version' in line:
             outcar.vtst = line.split('version', 1)[1].split(',')[0].strip()
         elif 'ions per type' in line:
             outcar.counts = [int(number) for number in line.split('=')[1].split()]
+        elif line.strip().startswith('ZVAL') and '=' in line:
+            _set_electrons(outcar, _numbers(line.split('=')[1]))
         elif 'NELECT' in line:
             outcar.n_electrons = _numbers(line)[0]
         elif 'U (eV)' in line and 'LDAUU' in line:
@@ -190,6 +204,15 @@ def _read_header(outcar: Outcar, lines: list[str]) -> None:
             name, value = found.groups()
             if name not in outcar.tags and value not in {'--'}:
                 outcar.tags[name] = _as(_TAGS[name], value)
+
+
+def _set_electrons(outcar: Outcar, numbers: list[float]) -> None:
+    """Take the valence electrons of all species from the line that lists them, where their own lines did not tell."""
+    if len(numbers) == len(outcar.species):
+        outcar.species = [
+            replace(entry, electrons=number) if entry.electrons is None else entry
+            for entry, number in zip(outcar.species, numbers, strict=True)
+        ]
 
 
 def _block(lines: Iterator[str], columns: int) -> np.ndarray | None:
