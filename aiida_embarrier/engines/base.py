@@ -72,9 +72,9 @@ class Engine:
     :param examine: `module:function` that lists what else it needs and whether that is there, with a profile loaded:
         ``function() -> [(what, found or None, what to type)]``, such as families of pseudopotentials.
     :param check: `module:function` that says what forbids inputs of its work chains for a crystal, before anything is
-        launched: ``function(engine_inputs, structure, charge=..., n_images=...) -> message or None``, with the inputs by
-        the kind of work chain, and a pymatgen structure with kinds as site properties: the host, neutral, where the path
-        is made of a crystal, else an endpoint or image with its charge.
+        launched: ``function(engine_inputs, structure, charge=..., n_images=...) -> message or None``, with the inputs
+        by the kind of work chain, and a pymatgen structure with kinds as site properties: the host, neutral, where the
+        path is made of a crystal, else an endpoint or image with its charge.
     """
 
     name: str

@@ -359,19 +359,17 @@ def check_engine_inputs(
 
 def check_by_engine(engine: Engine, inputs: Any) -> str | None:
     """Let the engine say what forbids its inputs for the crystal: a pseudopotential that is missing, for instance."""
-    if engine.check is None:
+    node = inputs.get('structure', inputs.get('initial'))
+    if engine.check is None or (node is None and 'band' not in inputs):
         return None
-    if 'band' in inputs:
+    charge = inputs['charge'].value if 'charge' in inputs and 'structure' not in inputs else 0.0
+    if node is None:
         band = inputs['band'].band
-        structure, n_images, charge = band.structure(0), band.n_images, inputs['charge'].value
+        structure, n_images = band.structure(0), band.n_images
     else:
-        node = inputs['structure'] if 'structure' in inputs else inputs['initial']
         structure, n_images = structure_from_node(node, inputs.get('kinds')), inputs['n_images'].value
-        charge = 0.0 if 'structure' in inputs else inputs['charge'].value
-    message: str | None = engine.load(engine.check)(
-        inputs['engine_inputs'], structure, charge=charge, n_images=n_images
-    )
-    return message
+    check: Callable[..., str | None] = engine.load(engine.check)
+    return check(inputs['engine_inputs'], structure, charge=charge, n_images=n_images)
 
 
 def _copied(value: Any) -> Any:
