@@ -41,7 +41,7 @@ def command(profile: str | None, deep: bool, output_format: str) -> None:
 
     The exit code is 1 where a launch would fail.
     """
-    findings = [*_potentials(), *_tools(), *_profile(profile)]
+    findings = [*_potentials(), *_plugins(), *_tools(), *_profile(profile)]
     if deep:
         findings.extend(_worker())
     if output_format == 'json':
@@ -75,6 +75,60 @@ def _potentials() -> Iterator[Finding]:
             )
         else:
             yield Finding(f'potential {spec.label}', 'ok', f'{spec.distribution} {spec.version}, weights as released')
+
+
+def _plugins() -> Iterator[Finding]:
+    from aiida_embarrier.engines.base import available_engines, get_engine
+
+    for name in available_engines():
+        engine = get_engine(name)
+        versions = {distribution: _version(distribution) for distribution in engine.requires}
+        missing = [distribution for distribution, version in versions.items() if version is None]
+        if missing:
+            remedy = f"pip install 'aiida-embarrier[{engine.extra}]'" if engine.extra else f'pip install {missing[0]}'
+            yield Finding(f'engine {name}', 'optional', f'{", ".join(missing)}: not installed', remedy)
+        else:
+            found = ', '.join(f'{distribution} {version}' for distribution, version in versions.items())
+            yield Finding(f'engine {name}', 'ok', found or 'comes with this package')
+
+
+def _version(distribution: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _engines() -> Iterator[Finding]:
+    """Say what of the engines whose plugins are installed is there in the profile; that of the worker is elsewhere."""
+    from aiida.orm import InstalledCode, QueryBuilder
+
+    from aiida_embarrier.engines.base import available_engines, get_engine
+
+    for name in available_engines():
+        engine = get_engine(name)
+        if name == 'potential' or None in map(_version, engine.requires):
+            continue
+        for program, plugin in engine.codes.items():
+            query = QueryBuilder().append(InstalledCode, filters={'attributes.input_plugin': plugin})
+            codes = ', '.join(code.full_label for code in query.all(flat=True))
+            remedy = (
+                f'verdi code create core.code.installed --label {program} --computer localhost '
+                f'--default-calc-job-plugin {plugin}'
+            )
+            yield Finding(f'{name}: code of {program}', *(('ok', codes) if codes else ('optional', 'none', remedy)))
+        if engine.examine is None:
+            continue
+        try:
+            found = engine.load(engine.examine)()
+        except Exception as error:
+            # Whatever a plugin may raise, the others are still to be examined.
+            yield Finding(f'{name}: data', 'optional', ' '.join(f'{type(error).__name__}: {error}'.split()))
+            continue
+        for what, present, remedy in found:
+            yield Finding(f'{name}: {what}', *(('ok', present) if present else ('optional', 'none', remedy)))
 
 
 def _tools() -> Iterator[Finding]:
@@ -145,6 +199,8 @@ def _profile(name: str | None) -> Iterator[Finding]:
             yield Finding(f'code {code.full_label}', 'missing', ' '.join(str(error).split()), remedy)
         else:
             yield Finding(f'code {code.full_label}', 'ok', str(code.filepath_executable))
+
+    yield from _engines()
 
 
 def _is_worker(code: object) -> bool:

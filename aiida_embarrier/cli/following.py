@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -15,10 +17,12 @@ from aiida_embarrier.jobs.progress import read_lines
 from aiida_embarrier.jobs.schemas import PROGRESS_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiida.orm import ProcessNode
     from aiida.transports import Transport
 
-__all__ = ('ProgressFollower', 'is_here', 'refresh_database', 'running_jobs')
+__all__ = ('ProgressFollower', 'is_here', 'output_name', 'refresh_database', 'running_jobs')
 
 #: Of a file that is met for the first time no more than its end is read, in bytes: about a thousand steps of a band.
 LONGEST_TAIL = 262144
@@ -38,6 +42,16 @@ def is_here(job: CalcJobNode) -> bool:
         return job.computer.transport_type == 'core.local'
     except NotExistent:  # an imported job, whose computer is not known here
         return False
+
+
+def output_name(job: CalcJobNode) -> str | None:
+    """Return the name of the file into which the program of a job prints, None where that is not known."""
+    try:
+        told = json.loads(job.base.repository.get_object_content('.aiida/calcinfo.json'))
+        name = told['codes_info'][0]['stdout_name']
+    except (OSError, KeyError, IndexError, ValueError):
+        return None
+    return str(name) if name else None
 
 
 def refresh_database() -> None:
@@ -126,11 +140,30 @@ class ProgressFollower:
         folder = job.get_remote_workdir()
         if folder is None:
             return []
-        path = f'{folder}/{PROGRESS_FILE}'
+        with self._opened(job, f'{folder}/{PROGRESS_FILE}') as file:
+            return self._read(file, job.uuid)
+
+    def last_line(self, job: CalcJobNode) -> tuple[str, str] | None:
+        """Return the name of the file into which the program of a job prints, and its last line; None without any.
+
+        :raises OSError: where the file cannot be read or the other computer cannot be reached.
+        """
+        folder, name = job.get_remote_workdir(), output_name(job)
+        if folder is None or name is None:
+            return None
+        with self._opened(job, f'{folder}/{name}') as file:
+            size = file.size()
+            text = file.read(max(0, size - LONGEST_LINE), LONGEST_LINE).decode(errors='replace') if size else ''
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return (name, lines[-1]) if lines else None
+
+    @contextmanager
+    def _opened(self, job: CalcJobNode, path: str) -> Iterator[_File]:
         if not self.connects(job):
-            return self._read(_LocalFile(path), job.uuid)
+            yield _LocalFile(path)
+            return
         try:
-            return self._read(_RemoteFile(path, self._transport(job)), job.uuid)
+            yield _RemoteFile(path, self._transport(job))
         except Exception as error:  # each kind of transport has its own
             self._transports.pop(job.computer.pk, None)
             raise OSError(f'the computer {job.computer.label} cannot be read from: {error}') from error

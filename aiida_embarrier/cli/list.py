@@ -17,6 +17,7 @@ TABLE = (
     Column('ion', 'mobile_ion'),
     Column('hop (Å)', 'hop_length', '.2f'),
     Column('energies by', lambda row: row['potential'] or row['functional'] or row['engine']),
+    Column('charge', 'charge', 'g'),
     Column('images', 'n_images', 'd'),
     Column('converged', 'converged'),
     Column('forward (eV)', 'barrier_forward', '.3f'),
@@ -31,6 +32,8 @@ TABLE = (
 @click.option('--host', help='Reduced formula of the host crystal.')
 @click.option('--engine', metavar='NAME', help='Engine.')
 @click.option('--potential', metavar='NAME', help='Potential and model, such as chgnet-0.3.0.')
+@click.option('--functional', metavar='KEY', help='Density functional, such as scan+u.')
+@click.option('--charge', type=float, metavar='Q', help='Charge of the cell in units of e.')
 @click.option('--min-barrier', type=float, metavar='eV', help='Smallest forward barrier.')
 @click.option('--max-barrier', type=float, metavar='eV', help='Largest forward barrier.')
 @click.option('--converged/--unconverged', default=None, help='Only bands that converged, or only others.')

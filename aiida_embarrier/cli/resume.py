@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ('command',)
 
+#: How the process types of jobs of the worker begin.
+WORKER_JOBS = 'aiida.calculations:embarrier.potential.'
+
 #: Seconds that a worker is given to end the step it is in and to write its checkpoint.
 PATIENCE = 120.0
 
@@ -268,8 +271,9 @@ def _end_worker(job: CalcJobNode, transport: Transport) -> None:
     if state is None:
         return
     folder = shlex.quote(job.get_remote_workdir())
-    asked, _, _ = transport.exec_command_wait(f'touch {folder}/{STOP_FILE}')
-    if asked != 0 or state in (JobState.QUEUED, JobState.QUEUED_HELD):
+    ours = str(job.process_type).startswith(WORKER_JOBS)  # other programs would not look at the file
+    asked = transport.exec_command_wait(f'touch {folder}/{STOP_FILE}')[0] == 0 if ours else False
+    if not asked or state in (JobState.QUEUED, JobState.QUEUED_HELD):
         scheduler.kill_job(job.get_job_id())
     else:
         _say(f'the worker of job {job.pk} still runs: waiting for it to write its checkpoint')

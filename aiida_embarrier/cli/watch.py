@@ -136,10 +136,12 @@ class Watcher:
         from aiida_embarrier.jobs.progress import JobHistory
 
         history = self._histories.setdefault(job.uuid, JobHistory())
-        problem = None
+        problem = output = None
         self.connected |= self._follower.connects(job)
         try:
             history.add(self._follower.read(job))
+            if not history.tasks:  # no job of the worker, or one that is only starting
+                output = self._follower.last_line(job)
         except OSError as error:
             problem = str(error)
         return {
@@ -147,7 +149,9 @@ class Watcher:
             'process': job.process_label,
             'computer': job.computer.label,
             'status': job.process_status,
+            'step': _way_to(job, self.process),
             'problem': problem,
+            'output': None if output is None else dict(zip(('file', 'line'), output, strict=True)),
             'tasks': [_describe(task, job.pk) for task in history.tasks.values()],
         }
 
@@ -173,6 +177,19 @@ def _describe(task: TaskHistory, job: int) -> dict[str, Any]:
         'energies': last.get('energies'),
         'forces': [force for force in map(residual, task.steps) if force is not None],
     }
+
+
+def _way_to(job: CalcJobNode, process: ProcessNode) -> str:
+    """Return which step of a process a job is: the names of the calls from one to the other."""
+    from aiida.common.links import LinkType
+
+    names: list[str] = []
+    node: ProcessNode = job
+    while node.pk != process.pk and node.caller is not None:
+        calls = node.base.links.get_incoming(link_type=(LinkType.CALL_CALC, LinkType.CALL_WORK)).all()
+        names.insert(0, calls[0].link_label)
+        node = node.caller
+    return ' / '.join(names)
 
 
 def paused(process: ProcessNode) -> list[ProcessNode]:
@@ -253,7 +270,11 @@ def frame_of(look: dict[str, Any], task: str | None = None) -> list[str]:
         if job['problem']:
             lines.append(f'job {job["pk"]}: {job["problem"]}')
         elif not job['tasks']:
-            lines.append(f'job {job["pk"]} on {job["computer"]}: {job["status"] or "starting"}')
+            lines.append(
+                f'job {job["pk"]} ({job["process"]}, {job["step"]}) on {job["computer"]}: {job["status"] or "starting"}'
+            )
+            if job['output']:
+                lines.append(f'    {job["output"]["file"]}: {job["output"]["line"]}')
     rows = [task for job in look['jobs'] for task in job['tasks']]
     if rows:
         columns = TASKS if len(look['jobs']) == 1 else (JOB, *TASKS)
@@ -303,6 +324,12 @@ def news_of(look: dict[str, Any], told: dict[tuple[int, str], Any]) -> list[str]
     :param told: what was told already; brought up to date.
     """
     lines = []
+    for job in look['jobs']:
+        if job['output'] and not job['tasks']:
+            news = job['output']['line']
+            if told.get((job['pk'], '')) != news:
+                told[job['pk'], ''] = news
+                lines.append(f'{datetime.now().strftime("%H:%M:%S")} [{job["pk"]}] {job["step"]}: {news}')
     for row in (row for job in look['jobs'] for row in job['tasks']):
         news = (row['step'], row['state'], row['message'])
         if told.get((row['job'], row['task'])) == news:

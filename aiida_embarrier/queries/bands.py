@@ -21,6 +21,7 @@ COLUMNS = (
     'engine',
     'potential',
     'functional',
+    'charge',
     'n_images',
     'n_atoms',
     'converged',
@@ -39,6 +40,8 @@ def find_bands(
     host: str | None = None,
     engine: str | None = None,
     potential: str | None = None,
+    functional: str | None = None,
+    charge: float | None = None,
     barrier_min: float | None = None,
     barrier_max: float | None = None,
     converged: bool | None = None,
@@ -50,6 +53,8 @@ def find_bands(
     :param ion: element of the migrating ion.
     :param formula: formula of an image, in any spelling.
     :param host: formula of the host crystal, in any spelling.
+    :param functional: key of the density functional, such as `scan+u`.
+    :param charge: charge of the cell in units of e; potentials know none, so their bands have none.
     :param barrier_min: smallest forward barrier in eV.
     :param barrier_max: largest forward barrier in eV.
     :param computed: only bands with energies, that is no starting bands.
@@ -67,6 +72,8 @@ def find_bands(
         'host': host,
         'engine': engine,
         'potential': potential,
+        'functional': functional,
+        'charge': charge,
         'converged': converged,
     }
     filters.update({f'attributes.{name}': value for name, value in wanted.items() if value is not None})

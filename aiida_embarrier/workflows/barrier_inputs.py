@@ -313,7 +313,7 @@ def validate_engine_inputs(inputs: Any) -> str | None:
     if message is None:
         message = check_by_engine(engine, inputs)
     preparation = inputs.get('preparation', {})
-    if message is not None or not preparation:
+    if message is not None or not _holds_anything(preparation):
         return message
     if 'engine' not in preparation:
         return 'the input `preparation.engine` is missing: it names the engine that prepares the band'
@@ -370,6 +370,11 @@ def check_by_engine(engine: Engine, inputs: Any) -> str | None:
         structure, n_images = structure_from_node(node, inputs.get('kinds')), inputs['n_images'].value
     check: Callable[..., str | None] = engine.load(engine.check)
     return check(inputs['engine_inputs'], structure, charge=charge, n_images=n_images)
+
+
+def _holds_anything(value: Any) -> bool:
+    """Return whether there is any node in a namespace; builders have empty ones inside."""
+    return any(map(_holds_anything, value.values())) if isinstance(value, Mapping) else True
 
 
 def _copied(value: Any) -> Any:

@@ -121,7 +121,10 @@ def method_inputs(
     :param prepare_with: the option ``--prepare-with``.
     :param values: keys of the protocol whose own options were given; None for those that were not.
     :raises click.UsageError: for options that do not go with the engine.
+    :raises ValueError: for unknown engines, protocols, keys and functionals.
     """
+    from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
+
     overrides = collect_overrides(config, settings)
     overrides.update({key: value for key, value in values.items() if value is not None})
     add_method(overrides, engine, functional, hubbard_u)
@@ -134,6 +137,7 @@ def method_inputs(
                 f'--potential goes with --engine potential or --prepare-with potential, not {engine}'
             )
         place.setdefault('engine', {}).setdefault('potential', {})['name'] = potential
+    barrier_protocol(engine, protocol, overrides)  # what is misspelt is said before a code is looked for
     given = {} if charge is None else {'charge': charge}
     return {'engine': engine, 'protocol': protocol, 'overrides': overrides, **given}
 

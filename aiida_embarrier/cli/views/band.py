@@ -99,6 +99,7 @@ def echo(description: dict[str, Any]) -> None:
         if description['mechanism'] is None
         else f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
         'energies by': description['potential'] or description['functional'] or description['engine'],
+        'charge': None if not description.get('charge') else f'{description["charge"]:+g} e',
         'host': description['host'],
         'host relaxed': description['host_treatment'],
         'hop': None if description['hop_length'] is None else f'{description["hop_length"]:.2f} Å',
@@ -111,6 +112,9 @@ def echo(description: dict[str, Any]) -> None:
     mapping = (description['summary'] or {}).get('endpoint_mapping')
     if mapping is not None:
         heading['endpoints'] = ENDPOINTS[mapping]
+    preparation = (description['summary'] or {}).get('preparation')
+    if preparation is not None:
+        heading['prepared'] = _preparation(preparation)
     if description['process'] is not None:
         heading['process'] = description['process']
     echo_pairs(heading)
@@ -138,6 +142,21 @@ def _echo_barriers(description: dict[str, Any]) -> None:
     echo_table(rows, TABLE)
     click.echo()
     echo_table(_images(description), IMAGES)
+
+
+def _preparation(found: dict[str, Any]) -> str:
+    """Return what a preparation of the band by a cheaper engine was worth, in words."""
+    if found['status'] != 'used':
+        return f'no, {found["engine"]} could not: {found["message"]}'
+    words = [f'by {found["potential"] or found["functional"] or found["engine"]}']
+    words.append(f'barrier {found["barrier_forward"]:.3f} eV, {found["distance"]:.2f} Å from the interpolated band')
+    if found['charge_ignored']:
+        words.append('without the charge')
+    saved = found.get('comparison', {}).get('steps_saved')
+    if saved is not None:
+        steps = found['comparison']['n_steps']
+        words.append(f'{saved} of {steps["interpolated"]} steps saved')
+    return ', '.join(words)
 
 
 def draw(
