@@ -88,7 +88,7 @@ def read_pw_output(text: str) -> dict[int, Evaluation]:
     starts = list(_START.finditer(text))
     ends = [*(start.start() for start in starts[1:]), len(text)]
     found = {}
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in zip(starts, ends, strict=False):  # there is no start in an empty file
         block = text[start.end() : end]
         evaluation = _read_block(block)
         if evaluation is not None:
