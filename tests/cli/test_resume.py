@@ -129,6 +129,22 @@ def test_worker_that_still_runs_is_asked_to_stop(barrier, started, tmp_path):
     assert fetched.content == b'later\n'
 
 
+def test_another_program_is_killed(barrier, started, tmp_path, monkeypatch):
+    """Only the worker looks for the file that asks it to stop."""
+    monkeypatch.setattr(resume, 'WORKER_JOBS', 'aiida.calculations:vasp.')
+    end(barrier)
+    (job,) = barrier.called
+    with subprocess.Popen(['sleep', '60'], cwd=tmp_path) as program:
+        job.base.attributes.set('job_id', str(program.pid))
+        beginning = time.monotonic()
+        while psutil.Process(program.pid).cwd() != str(tmp_path):
+            assert time.monotonic() < beginning + 5
+        assert 'still runs' not in run(barrier.pk)
+        assert program.wait(5) < 0
+    assert not (tmp_path / 'stop').exists()
+    assert started
+
+
 def test_another_process_with_the_number_of_the_worker_is_left_alone(barrier, started, tmp_path):
     end(barrier)
     (job,) = barrier.called

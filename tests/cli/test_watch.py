@@ -219,6 +219,36 @@ def test_job_that_has_not_begun(running):
     assert 'on localhost: Monitoring scheduler: job state RUNNING' in run(running.barrier.pk, '--once')
 
 
+def test_job_of_another_program_shows_what_it_printed_last(running, monkeypatch):
+    monkeypatch.setattr(following, 'output_name', lambda _: 'vasp_output')
+    file = running.file.with_name('vasp_output')
+    shown = run(running.barrier.pk, '--once')
+    assert f'job {running.job.pk} (PotentialNebCalculation, neb / neb) on localhost' in shown
+    assert 'vasp_output' not in shown, 'it has printed nothing yet'
+    file.write_text('x' * 20000 + '\n   1 F= -.2085E+02 E0= -.2085E+02\n\n')
+    assert '    vasp_output: 1 F= -.2085E+02 E0= -.2085E+02' in run(running.barrier.pk, '--once').splitlines()
+    (job,) = json.loads(run(running.barrier.pk, '--format', 'json'))['jobs']
+    assert job['output'] == {'file': 'vasp_output', 'line': '1 F= -.2085E+02 E0= -.2085E+02'}
+    told = {}
+    with ProgressFollower(through_transport=True) as follower:
+        watcher = Watcher(running.barrier, follower)
+        (line,) = news_of(watcher.look(), told)
+        assert line.endswith(f'[{running.job.pk}] neb / neb: 1 F= -.2085E+02 E0= -.2085E+02')
+        assert news_of(watcher.look(), told) == []
+        file.write_text('   2 F= -.2086E+02\n')
+        assert len(news_of(watcher.look(), told)) == 1
+
+
+def test_where_a_program_prints_to(aiida_profile, aiida_localhost):
+    job = CalcJobNode(computer=aiida_localhost)
+    assert following.output_name(job) is None
+    job.base.repository.put_object_from_bytes(b'{"codes_info": [{"stdout_name": "aiida.out"}]}', '.aiida/calcinfo.json')
+    assert following.output_name(job) == 'aiida.out'
+    other = CalcJobNode(computer=aiida_localhost)
+    other.base.repository.put_object_from_bytes(b'{"codes_info": []}', '.aiida/calcinfo.json')
+    assert following.output_name(other) is None
+
+
 def test_paused(running):
     running.job.pause()
     running.job.set_process_status('Pausing after failed transport task: retrieve_calculation failed 5 times')
