@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from aiida.common.exceptions import NotExistent
+
 from aiida_embarrier.engines.vasp.layout import paw_names
 
 if TYPE_CHECKING:
@@ -55,16 +57,16 @@ def find_potcars(family: str, mapping: Mapping[str, str], elements: Sequence[str
     potcars = potcar_data()
     found = {}
     for element, name in paw_names(elements, mapping).items():
-        nodes = potcars.find(family_name=family, full_name=name)
-        if not nodes:
+        try:
+            found[element] = potcars.find(family_name=family, full_name=name)[0]
+        except NotExistent:
             others = sorted(set(potcars.get_full_names(family_name=family, element=element)))
             remedy = (
                 f'choose one of {", ".join(others)} with the protocol key paw.mapping: {{{element}: {others[0]}}}'
                 if others
                 else f'it has none of {element} at all: add it with `{UPLOAD.format(family=family)}`'
             )
-            raise ValueError(f'the POTCAR family {family!r} has no potential {name} of {element}: {remedy}')
-        found[element] = nodes[0]
+            raise ValueError(f'the POTCAR family {family!r} has no potential {name} of {element}: {remedy}') from None
     return found
 
 

@@ -1,0 +1,76 @@
+"""What is refused before anything is launched, and what needs a profile to be known."""
+
+import pytest
+from pymatgen.core import Structure
+from systems import aluminium
+
+from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.engines.vasp.potcars import find_potcars
+
+
+@pytest.fixture
+def inputs(working_vasp, vasp_potcars):
+    """Return a function that fills the inputs of the chains."""
+
+    def fill(options=None, **overrides):
+        engine = get_engine('vasp')
+        settings = engine.resolve_protocol(None, {'paw': {'family': vasp_potcars}, **overrides})
+        return engine.inputs_from_protocol(settings, working_vasp, options=options)
+
+    return fill
+
+
+def check(given, structure, **what):
+    engine = get_engine('vasp')
+    return engine.load(engine.check)(given, structure, **what)
+
+
+def test_inputs(inputs):
+    filled = inputs({'resources': {'num_machines': 2}}, functional='scan')
+    for kind in ('relax', 'neb'):
+        assert set(filled[kind]) == {'code', 'protocol', 'max_iterations', 'options'}
+        assert filled[kind]['protocol']['functional'] == 'scan'
+        assert filled[kind]['max_iterations'].value == 20
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'message'),
+    [
+        ({'paw': {'family': 'PBE.54'}}, 'no POTCAR family .PBE.54. .*aiida-vasp potcar uploadfamily --path FOLDER'),
+        ({'neb': {'build': 'stock'}}, 'stock VASP has no climbing image'),
+        ({'encut': -5}, 'protocol key `encut`: -5 is no positive number'),
+        ({'neb': {'force_threshold': 0}}, 'protocol key `neb.force_threshold`: 0 is no positive number'),
+        ({'kmesh': [1, 1]}, 'protocol key `kmesh`: give three whole numbers'),
+        ({'vdw_kernel': 'b1946ac9-2492-4d23-47d5-3b5c5a1f2a3e'}, 'protocol key `vdw_kernel`: there is no node'),
+        ({'hubbard_u': {'Mn': 3}}, 'has no Hubbard U, but values are given for Mn: use pbe.u'),
+    ],
+)
+def test_wrong_protocols(inputs, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        inputs(**overrides)
+
+
+def test_check_before_the_launch(inputs):
+    assert check(inputs(), aluminium((1, 1, 1))) is None
+    iron = Structure([[3, 0, 0], [0, 3, 0], [0, 0, 3]], ['Fe'], [[0, 0, 0]])
+    assert 'has no potential Fe_pv of Fe: it has none of Fe at all: add it with `aiida-vasp' in check(inputs(), iron)
+    odd = check(inputs(spin='none'), aluminium((1, 1, 1)), charge=-1)
+    assert 'odd number of electrons, 13' in odd
+    ranks = {'withmpi': True, 'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 8}}
+    assert '8 MPI ranks cannot be shared by the 5 interior images' in check(inputs(ranks), aluminium((1, 1, 1)))
+    assert check(inputs(ranks), aluminium((1, 1, 1)), n_images=6) is None
+
+
+def test_potentials(vasp_potcars):
+    found = find_potcars(vasp_potcars, {'Mg': 'Mg'}, ['Mn', 'Mg', 'Mn'])
+    assert {element: node.full_name for element, node in found.items()} == {'Mn': 'Mn_pv', 'Mg': 'Mg'}
+    with pytest.raises(ValueError, match='no potential Mn_h of Mn: choose one of Mn, Mn_pv, Mn_sv with'):
+        find_potcars(vasp_potcars, {'Mn': 'Mn_h'}, ['Mn'])
+
+
+def test_doctor_is_told_of_families(vasp_potcars):
+    engine = get_engine('vasp')
+    ((what, found, remedy),) = engine.load(engine.examine)()
+    assert what == 'POTCAR families'
+    assert vasp_potcars in found
+    assert 'uploadfamily' in remedy
