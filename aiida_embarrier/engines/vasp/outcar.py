@@ -63,6 +63,7 @@ class IonicStep:
         return bool(
             np.isfinite(self.energy)
             and self.forces is not None
+            and self.positions is not None
             and np.all(np.isfinite(self.forces))
             and np.all(np.isfinite(self.positions))
         )
@@ -219,7 +220,7 @@ def _table(rows: Iterator[str], columns: int | None, header: bool = False) -> np
     if header:
         next(rows, None)
     next(rows, None)  # the rule
-    table = []
+    table: list[list[float]] = []
     for line in rows:
         if line.lstrip().startswith('---') or not line.strip():
             return np.array(table) if table else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     from aiida.engine import ExitCode
     from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.bands.band import Band
 
 __all__ = ('VaspBandParser', 'VaspStructureParser')
 
@@ -246,7 +247,7 @@ class VaspBandParser(_Parser):
         :param sound: whether the job came to its end with converged electrons.
         """
         criteria = self._criteria
-        changes = {
+        changes: dict[str, Any] = {
             'engine': 'vasp',
             'functional': criteria['functional'],
             'potential': None,
@@ -255,7 +256,10 @@ class VaspBandParser(_Parser):
             'climbing': criteria['climbs'],
             'converged': False,
         }
-        make = functools.partial(history.band, **changes)
+
+        def make(index: int) -> Band:
+            return history.band(index, **changes)
+
         # the last step whose electrons converged; where there is none, the last
         trusted = [index for index in good if not history.unconverged(index)]
         band = make((trusted or good)[-1])

@@ -56,7 +56,7 @@ def resolve(
     """
     functional, layout, names = _prepare(*kinds_of(structure), protocol)
     family = protocol['paw']['family']
-    shared = {
+    shared: dict[str, Any] = {
         'KPOINTS': {'mesh': kpoint_mesh(structure.lattice.matrix, protocol), 'centre': 'Gamma'},
         'POTCAR': [f'{family}/{name}' for name in names],
         'POSCAR': [{'group': group.name, 'atoms': group.count} for group in layout.groups],
@@ -69,7 +69,7 @@ def resolve(
             if element in elements
         }
     tasks = {'relax': Task('relax'), 'neb': Task('neb', n_images=n_images, climb=_climbs_at_once(protocol))}
-    resolved = {
+    resolved: dict[str, dict[str, Any]] = {
         name: {'INCAR': make_incar(layout, protocol, functional, task, charge=charge), **shared}
         for name, task in tasks.items()
     }

@@ -70,7 +70,7 @@ def conclude(verdict: Dict, **jobs: Dict) -> Dict:
     """
     ordered = [jobs[f'job_{number}'].get_dict() for number in range(1, len(jobs) + 1) if f'job_{number}' in jobs]
     all_jobs = ordered + [jobs[name].get_dict() for name in ('initial', 'final') if name in jobs]
-    last_good = next((job for job in reversed(ordered) if job.get('n_steps')), {})
+    last_good: dict[str, Any] = next((job for job in reversed(ordered) if job.get('n_steps')), {})
     entries = ('energy', 'max_force', 'forces', 'moments', 'residual_force', 'climbing_image', 'version')
     return Dict(
         {
