@@ -62,6 +62,7 @@ CELL_COLUMNS = {
     'ionic_steps': 'Int64',
     'evaluations': 'Int64',
     'n_problems': 'Int64',
+    'total_problems': 'Int64',
     'problems': 'str',
     'warnings': 'str',
     'n_images': 'Int64',
@@ -156,7 +157,8 @@ def functionals_table(
     experimental value for which all functionals have a converged barrier (functionals that never have one are not
     asked); `mae_own`, `mse_own` over the `n_own` systems that this one has. `relative_wall` and `relative_core_h`: what
     barriers took, with the endpoints and hosts they stand on, relative to the reference functional: geometric means
-    over the `n_cost` systems that all functionals have. `n_converged` of `n_cells` converged, with `n_problems`.
+    over the `n_cost` systems that all functionals have. `n_converged` of `n_cells` converged, with `n_problems`, the
+    endpoints and hosts included.
 
     :param cells: as :func:`cells_table` returns it.
     :param functionals: the functionals in their order.
@@ -180,7 +182,7 @@ def functionals_table(
                     'climbing': climbing,
                     'n_cells': len(mine),
                     'n_converged': int((mine['status'] == CONVERGED).sum()),
-                    'n_problems': int(mine['n_problems'].fillna(0).sum()),
+                    'n_problems': int(mine['total_problems'].fillna(0).sum()),
                     'n_systems': len(shared),
                     'mae': shared.abs().mean(),
                     'mse': shared.mean(),

@@ -106,7 +106,7 @@ class PoolWorkChain(WorkChain):
     def _action_awaitables(self) -> None:
         """Ask to be told of the end of each awaited process; once only, though it is awaited again and again."""
         told: set[int] = self.__dict__.setdefault('_told', set())
-        awaitables = self._awaitables
+        awaitables: list[Any] = self._awaitables
         self._awaitables = [awaitable for awaitable in awaitables if awaitable.pk not in told]
         super()._action_awaitables()
         self._awaitables = awaitables

@@ -45,7 +45,7 @@ def cell(system, functional, charge=0.0, climbing=True, **changes):
         'experiment_high': experiment,
         'total_wall_s': 60 * cost * (number + 1),
         'total_core_h': cost * (number + 1),
-        'n_problems': 2 if functional.startswith('scan') else 0,
+        'total_problems': 2 if functional.startswith('scan') else 0,
         **changes,
     }
 
