@@ -6,12 +6,16 @@ import hashlib
 import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from aiida_embarrier.jobs.messages import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ('KNOWN_MODELS', 'KnownModel', 'PotentialSpec', 'file_sha256', 'resolve_potential')
 
@@ -186,15 +190,20 @@ def weights_path(spec: PotentialSpec) -> Path | None:
 def distribution_of(calculator: str) -> str | None:
     """Return the distribution that a calculator is installed from on this machine, for instance `mace-torch` of `mace`.
 
-    It takes a third of a second.
+    The first call takes a third of a second; what is installed later in the life of a process is not seen.
 
     :param calculator: `module:callable`.
     :returns: None where no distribution has the module, as with one of the user's own, and where several share its
         top-level package: then it has to be named.
     """
     package = calculator.split(':')[0].split('.')[0]
-    names = set(importlib.metadata.packages_distributions().get(package, []))
+    names = set(_distributions().get(package, []))
     return names.pop() if len(names) == 1 else None
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def file_sha256(path: Path) -> str:
