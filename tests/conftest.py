@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 pytest_plugins = ['aiida.tools.pytest_fixtures']
 
+DOCS = Path(__file__).resolve().parents[1] / 'docs'
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 SHARED_DATA = Path(__file__).resolve().parents[2] / 'shared' / 'data'
 
@@ -53,11 +55,13 @@ def worker_code(aiida_profile: Any, aiida_localhost: Any) -> Any:
 
 @pytest.fixture
 def toy_codes(aiida_profile: Any, entry_points: Any, monkeypatch: Any) -> dict[str, Any]:
-    """Register the engine of examples/toy_engine.py as `toy`, and return its codes: it has none."""
+    """Register the engine `toy` as the documentation says it, and return its codes: it has none."""
+    page = (DOCS / 'howto' / 'write_an_engine.md').read_text()
+    declared = tomllib.loads(page.partition('```toml\n')[2].partition('```')[0])['project']['entry-points']
     monkeypatch.syspath_prepend(EXAMPLES)
-    entry_points.add('toy_engine:ToyRelaxWorkChain', 'aiida.workflows:toy.relax')
-    entry_points.add('toy_engine:ToyNebWorkChain', 'aiida.workflows:toy.neb')
-    entry_points.add('toy_engine:ENGINE', 'aiida_embarrier.engines:toy')
+    for group, entries in declared.items():
+        for name, value in entries.items():
+            entry_points.add(value, group=group, name=name)
     return {}
 
 
