@@ -109,7 +109,7 @@ ELEMENTS: dict[str, Element] = {
     'Bi': Element(83, 208.980, 3, 1.03, 1.60),
 }
 
-#: Charge (e) and radius (Å) as an anion; the first of a compound's elements in this order makes anions of its kind.
+#: Charge (e) and radius (Å) as an anion; the first of a compound's elements in this order is one.
 ANIONS: dict[str, tuple[int, float]] = {
     'F': (-1, 1.31),
     'O': (-2, 1.38),
@@ -139,7 +139,10 @@ def anions_of(symbols: set[str]) -> set[str]:
     if len(symbols) < 2 and not symbols & ALWAYS_ANIONS:
         return set()
     first = next((symbol for symbol in ANIONS if symbol in symbols), None)
-    return set() if first is None else {first} | (symbols & ALWAYS_ANIONS)
+    if first is None:
+        return set()
+    chalcogens = set() if symbols & {'O', 'F'} else {'S', 'Se', 'Te'}
+    return {first} | (symbols & (ALWAYS_ANIONS | chalcogens))
 
 
 def valence(name: str) -> int:

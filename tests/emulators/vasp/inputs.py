@@ -113,9 +113,10 @@ def read_kpoints(path: Path, lattice: np.ndarray, kspacing: float | None) -> tup
     axes = [(np.arange(n) + s + (0 if gamma else (1 - n % 2) / 2)) / n for n, s in zip(mesh, shift, strict=True)]
     points: dict[tuple[float, ...], float] = {}
     for point in itertools.product(*axes):
-        wrapped = np.array(point) - np.round(point)
-        key = tuple(np.round(wrapped, 8) + 0.0)
-        minus = tuple(np.round(-wrapped - np.round(-wrapped), 8) + 0.0)
+        # Into (-1/2, 1/2], so that points on the faces of the zone have one name each.
+        key, minus = (
+            tuple(np.round(p - np.ceil(p - 0.5 - 1e-8), 8) + 0.0) for p in (np.array(point), -np.array(point))
+        )
         points[minus if minus in points else key] = points.get(minus if minus in points else key, 0) + 1
     weights = np.array(list(points.values()))
     return np.array(list(points)), weights / weights.sum()

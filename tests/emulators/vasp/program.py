@@ -63,9 +63,11 @@ class Image:
         """Compute the present positions, electronic step by electronic step."""
         self.steps += 1
         tags = self.inputs.tags
-        energy, forces, stress = self.potential.compute(self.positions, self.lattice)
+        lost = not np.isfinite(self.positions).all()
+        where = self.poscar.positions if lost else self.positions
+        energy, forces, stress = self.potential.compute(where, self.lattice)
         starts = self.inputs.starts
-        spins = None if starts is None else moments(self.inputs.symbols, starts, self.positions, self.lattice)
+        spins = None if starts is None else moments(self.inputs.symbols, starts, where, self.lattice)
         needed = electronic_steps(tags, first=self.steps == 1, warm=self.warm)
         scf = emulation.find('scf', self.number, self.steps)
         if scf is not None or needed > tags['NELM']:
@@ -76,7 +78,7 @@ class Image:
             energy, forces = energy + wrong, forces + wrong * (noise - noise.mean(axis=0))
         else:
             converged = True
-        if emulation.find('nan', self.number, self.steps):
+        if lost or emulation.find('nan', self.number, self.steps):
             energy, forces = float('nan'), np.full_like(forces, np.nan)
         total = 0.0 if spins is None else float(spins.sum())
         self.trace = trace(energy, needed, float(tags['EDIFF']), converged)
@@ -246,7 +248,7 @@ class Run:
         if self.tags['ISIF'] >= 3 and not self.band:
             volume = abs(np.linalg.det(steps[0].lattice))
             largest = max(largest, float(np.abs(steps[0].stress).max()) * volume / len(self.inputs.symbols))
-        return largest < -limit
+        return largest < -limit and all(np.isfinite(force).all() for force in moving)
 
     _before = 0.0
 
@@ -256,12 +258,14 @@ class Run:
         if not self.band and self.tags['ISIF'] >= 3:
             self._move_cell(moving[0], steps[0])
         else:
-            positions = np.concatenate([image.positions for image in self.images])
-            shift = self.optimiser(positions, np.concatenate(moving))
+            # What is no number stays so: the image that has it, and then its neighbours, through their springs.
+            lost = [not np.isfinite(force).all() for force in moving]
+            known = [np.nan_to_num(image.positions) for image in self.images]
+            shift = self.optimiser(np.concatenate(known), np.nan_to_num(np.concatenate(moving)))
             if self.tags['POTIM'] == 0 and not (self.emulation.vtst and self.tags['IOPT']):
                 shift = np.zeros_like(shift)
-            for image, part in zip(self.images, np.split(shift, len(self.images)), strict=True):
-                image.positions = image.positions + part
+            for image, part, gone in zip(self.images, np.split(shift, len(self.images)), lost, strict=True):
+                image.positions = image.positions + (np.nan if gone else part)
         for image in self.images:
             image.files.contcar(image.positions, image.lattice)
 
