@@ -1,0 +1,204 @@
+"""Barriers with Debian's Quantum ESPRESSO 6.7: through Slurm and the daemon, from a profile on PostgreSQL and RabbitMQ.
+
+Its programs run serially: with MPI they wait for each other at full load where cores are busy.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from engines.test_contract import test_relax
+from pymatgen.core import Lattice, Structure
+from services.test_slurm import bench, database, services
+
+from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
+
+if TYPE_CHECKING:
+    from shell import Shell
+
+__all__ = ('bench', 'database', 'services', 'test_relax')
+
+pytestmark = [pytest.mark.slow, pytest.mark.services]
+
+PSEUDOS = Path('/usr/share/espresso/pseudo')
+EXAMPLE = Path('/usr/share/doc/quantum-espresso/examples/NEB/neb0.in')
+FAMILIES = {
+    'debian/pbe': ['H.pbe-kjpaw.UPF'],
+    'debian/pbesol': ['Li.pbesol-s-rrkjus_psl.0.2.1.UPF', 'O.pbesol-n-rrkjus_psl.0.1.UPF'],
+    'debian/lda': ['Al.pz-vbc.UPF'],
+}
+BOHR = 0.529177210903
+SERIAL = 'export OMP_NUM_THREADS=1'
+
+#: The settings of neb0.in, Quantum ESPRESSO's own example of a band.
+H2_H = {
+    'relax_endpoints': 'false',
+    'interpolation': 'linear',
+    'engine.pseudo_family': 'debian/pbe',
+    'engine.ecutwfc': 20,
+    'engine.ecutrho': 100,
+    'engine.kpoints_mesh': '[1, 1, 1]',
+    'engine.smearing': 'gaussian',
+    'engine.degauss': 0.03,
+    'engine.spin': 'collinear',
+    'engine.mixing_beta': 0.3,
+    'engine.conv_thr_per_atom': 3.3e-9,
+    'engine.neb.climb_threshold': 'null',
+    'engine.neb.ds': 2.0,
+    'engine.neb.k_max': 0.3,
+    'engine.neb.k_min': 0.2,
+    'engine.neb.path.path_thr': 0.1,
+}
+#: A lithium vacancy in Li2O: cutoffs and cell of a test, not of a calculation.
+LI2O = {
+    'relax_host': 'none',
+    'supercell': '[1, 1, 1]',
+    'engine.pseudo_family': 'debian/pbesol',
+    'engine.ecutwfc': 25,
+    'engine.ecutrho': 150,
+    'engine.kpoints_mesh': '[1, 1, 1]',
+    'engine.smearing': 'fixed',
+    'engine.neb.climb_threshold': 'null',
+}
+
+
+@pytest.fixture(scope='module')
+def programs(bench):
+    """Return the shell of a profile that has the programs on the cluster, and their pseudopotentials."""
+    shell: Shell = bench.shell
+    for name in ('pw', 'neb'):
+        options = ('--label', name, '--computer', 'cluster', '--filepath-executable', shutil.which(f'{name}.x'))
+        plugin = ('--default-calc-job-plugin', f'quantumespresso.{name}', '--no-with-mpi', '--prepend-text', SERIAL)
+        shell('verdi', 'code', 'create', 'core.code.installed', '-n', *options, *plugin)
+    for label, files in FAMILIES.items():
+        folder = shell.folder / label
+        folder.mkdir(parents=True)
+        for name in files:
+            shutil.copy(PSEUDOS / name, folder)
+        shell('aiida-pseudo', 'install', 'family', folder, label, '-P', 'pseudo.upf')
+    return shell
+
+
+def launch(shell: Shell, settings: dict[str, object], *words: object) -> int:
+    """Submit a barrier with Quantum ESPRESSO on the cluster, and return its PK."""
+    given = [word for key, value in settings.items() for word in ('--set', f'{key}={value}')]
+    codes = ('--engine', 'quantumespresso', '--code', 'pw@cluster', '--code', 'neb@cluster')
+    done = shell('aiida-embarrier', 'launch', 'barrier', *words, *codes, *given, '--submit', '--format', 'json')
+    return json.loads(done.stdout)['pk']
+
+
+def band_of(shell: Shell, pk: int) -> dict[str, object]:
+    """Return the attributes of the band of a process, its energies, and the summary."""
+    found = shell.query(
+        f'outputs = orm.load_node({pk}).outputs\n'
+        'band = outputs.band\n'
+        'print(json.dumps({**band.base.attributes.all, "energies": band.band.energies.tolist(),\n'
+        '    "summary": outputs.summary.get_dict()}))'
+    )
+    assert isinstance(found, dict)
+    return found
+
+
+def schedulers(shell: Shell, pk: int) -> list[str]:
+    """Return the numbers that Slurm gave to the jobs of a process."""
+    found = shell.query(
+        f'jobs = [node for node in orm.load_node({pk}).called_descendants if isinstance(node, orm.CalcJobNode)]\n'
+        'print(json.dumps([job.get_job_id() for job in jobs]))'
+    )
+    assert isinstance(found, list)
+    return found
+
+
+def run_by_hand(folder: Path) -> list[float]:
+    """Run Quantum ESPRESSO's own example with a pseudopotential in the format UPF, and return its energies."""
+    text = EXAMPLE.read_text().replace('HUSPBE.RRKJ3', 'H.pbe-kjpaw.UPF')
+    text = text.replace('&CONTROL\n', f"&CONTROL\n  pseudo_dir = '{PSEUDOS}'\n")
+    (folder / 'neb0.in').write_text(text)
+    done = subprocess.run(
+        ['bash', '-c', f'{SERIAL}; neb.x -inp neb0.in'], cwd=folder, check=True, capture_output=True, text=True
+    )
+    assert 'neb: convergence achieved' in done.stdout
+    return [float(row[1]) for row in re.findall(r'^ +(\d) +(-\d+\.\d+) +\d+\.\d+ +[TF] *$', done.stdout, re.M)[-7:]]
+
+
+def test_exchange_of_hydrogen(programs, tmp_path):
+    """The band of the example, made from its endpoints by the work chain, has the barrier of the program by hand."""
+    first = np.array([[-4.56670009, 0, 0], [0, 0, 0], [1.55776676, 0, 0]]) * BOHR
+    last = np.array([[-1.55776676, 0, 0], [0, 0, 0], [4.56670009, 0, 0]]) * BOHR
+    lattice = Lattice(np.diag([12.0, 5.0, 5.0]) * BOHR)
+    for name, positions in (('A', first), ('B', last)):
+        structure = Structure(lattice, ['H'] * 3, positions, coords_are_cartesian=True)
+        structure.to(str(programs.folder / f'{name}.vasp'), fmt='poscar')
+    # the shortest way would be one of the outer atoms over the boundary of this narrow cell
+    ends = ('--initial', 'A.vasp', '--final', 'B.vasp', '--mechanism', 'any', '--images', 7, '--as-written')
+    pk = launch(programs, H2_H, *ends)
+    by_hand = run_by_hand(tmp_path)
+    assert programs.wait_for_end(pk, 400)[:2] == ('finished', 0)
+    band = band_of(programs, pk)
+    assert (band['engine'], band['functional'], band['mechanism']) == ('quantumespresso', 'pbe', 'any')
+    assert (band['converged'], band['climbing'], band['n_images']) == (True, True, 7)
+    assert band['barrier_forward'] == pytest.approx(max(by_hand) - by_hand[0], abs=0.005)
+    assert band['barrier_forward'] == pytest.approx(0.19, abs=0.01)
+    assert all(schedulers(programs, pk))
+
+
+def test_vacancy_from_crystal_to_barrier(programs):
+    """A potential makes the starting band; the charge is that of the vacancy that a Li+ leaves."""
+    crystal = Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.6), ['O', 'Li'], [[0, 0, 0], [0.25, 0.25, 0.25]])
+    crystal.to(str(programs.folder / 'Li2O.cif'), fmt='cif')
+    hop = ('Li2O.cif', '--ion', 'Li', '--hop', 0, '--charge', -1, '--functional', 'pbesol', '--images', 5)
+    prepared = ('--prepare-with', 'potential', '--code', 'embarrier-worker@cluster', '--protocol', 'fast')
+    pk = launch(programs, LI2O, *hop, *prepared)
+    assert programs.wait_for_end(pk, 590)[:2] == ('finished', 0)
+    band = band_of(programs, pk)
+    assert (band['functional'], band['charge'], band['formula']) == ('pbesol', -1.0, 'Li7O4')
+    assert (band['converged'], band['equivalent_endpoints']) == (True, True)
+    assert band['residual_force'] <= 0.1
+    assert 0.2 < band['barrier_forward'] < 0.4
+    summary = band['summary']
+    assert summary['preparation']['status'] == 'used'
+    assert summary['preparation']['engine'] == 'potential'
+    # the second endpoint follows from the first by symmetry, and one evaluation says so
+    assert summary['force_evaluations']['verify_endpoints'] <= 3
+
+
+@pytest.fixture
+def engine(aiida_localhost):
+    """Return the engine on this machine, for the tests of the contract that all engines keep."""
+    from aiida.orm import InstalledCode, QueryBuilder
+    from aiida_pseudo.data.pseudo import UpfData
+    from aiida_pseudo.groups.family import PseudoPotentialFamily
+
+    codes = {
+        name: InstalledCode(
+            label=f'{name}_contract',
+            computer=aiida_localhost,
+            filepath_executable=shutil.which(f'{name}.x'),
+            default_calc_job_plugin=f'quantumespresso.{name}',
+            with_mpi=False,
+            prepend_text=SERIAL,
+        ).store()
+        for name in ('pw', 'neb')
+    }
+    if not QueryBuilder().append(PseudoPotentialFamily, filters={'label': 'debian/lda'}).count():
+        family = PseudoPotentialFamily(label='debian/lda').store()
+        family.add_nodes([UpfData(PSEUDOS / name).store() for name in FAMILIES['debian/lda']])
+    settings = {
+        'functional': 'lda',
+        'pseudo_family': 'debian/lda',
+        'ecutwfc': 20,
+        'ecutrho': 80,
+        'kpoints_distance': 0.6,
+        'degauss': 0.05,
+    }
+    found = get_engine('quantumespresso')
+    protocol = barrier_protocol(found.name, 'fast', {'engine': settings})
+    return found, found.inputs_from_protocol(protocol['engine'], code=codes)
