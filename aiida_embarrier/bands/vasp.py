@@ -13,7 +13,7 @@ import numpy as np
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.bands.geometry import minimum_image
 from aiida_embarrier.bands.imported import Image, ImportedBand, band_of_images, find_file, missing, read_text
-from aiida_embarrier.bands.vasp_outputs import Outcar, Species, read_outcar, read_species
+from aiida_embarrier.bands.vasp_outputs import Outcar, Species, read_outputs, read_species
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -224,7 +224,7 @@ def _read_image(folder: Path, species: Sequence[Species]) -> _Read:
     path = find_file(folder, 'OUTCAR')
     outcar = None
     if path is not None:
-        outcar = read_outcar(read_text(path).splitlines())
+        outcar = read_outputs(read_text(path).splitlines())
     names = outcar.species if outcar is not None and outcar.species else species
     written = [
         (found.name, read_poscar(found, names))

@@ -1,24 +1,24 @@
-"""What the OUTCAR of one image of a VASP calculation says.
+"""What the OUTCAR of one image of a finished VASP calculation says: its last step, and what was computed how.
 
 Of parsers that exist, ASE's (3.29) refuses compressed files, and pymatgen's Outcar reads no forces and takes five times
-as long; OUTCARs of bands are large, so here is one pass over the lines. Tests compare the numbers with ASE's.
+as long. Tests compare the numbers with ASE's.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from aiida_embarrier.bands.vasp_outcar import ITERATION, numbers_in, read_outcar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
-__all__ = ('Outcar', 'Species', 'read_outcar', 'read_species')
+    import numpy as np
 
-#: Numbers as Fortran writes them, also without a blank between, and what it writes where one does not fit.
-_NUMBER = re.compile(r'[-+]?\d*\.\d+(?:E[-+]?\d+)?|[-+]?\d+\.?|\*{3,}|NaN|[-+]?Infinity', re.IGNORECASE)
+__all__ = ('Outcar', 'Species', 'read_outputs', 'read_species')
 
 #: Tags that VASP echoes in every version, with how their values are read.
 _TAGS = {
@@ -33,8 +33,6 @@ _TAGS = {
     'LNONCOLLINEAR': str,
 }
 _TAG = re.compile(rf'^ *({"|".join(_TAGS)}) *= *(\S+)')
-
-_CONVERGED = ('reached required accuracy - stopping structural', 'OPT: skip step - force has converged')
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ class Outcar:
     :param version: of VASP.
     :param vtst: version of the VTST tools, None for VASP without them.
     :param energy: energy extrapolated to no smearing, `energy(sigma->0)`, in eV.
-    :param free_energy: `TOTEN`, in eV, of which the forces are the derivative.
     :param forces: in eV/Å, shape (n_atoms, 3).
     :param positions: in Å, shape (n_atoms, 3), 5 decimals.
     :param lattice: vectors as rows in Å, shape (3, 3).
@@ -80,14 +77,12 @@ class Outcar:
     :param dispersion: whether energies contain a dispersion correction.
     :param n_steps: complete ionic steps.
     :param converged: whether VASP says that forces are converged; False where the file ends before it does.
-    :param finished: whether the file is complete.
     :param elapsed_s: wall time.
     """
 
     version: str | None = None
     vtst: str | None = None
     energy: float | None = None
-    free_energy: float | None = None
     forces: np.ndarray | None = None
     positions: np.ndarray | None = None
     lattice: np.ndarray | None = None
@@ -101,7 +96,6 @@ class Outcar:
     dispersion: bool = False
     n_steps: int = 0
     converged: bool = False
-    finished: bool = False
     elapsed_s: float | None = None
 
 
@@ -117,58 +111,24 @@ def read_species(lines: Iterable[str]) -> list[Species]:
             functional = line.split('=', 1)[1].split()[0]
         elif 'ZVAL' in line and found and 'electrons' not in found[-1]:
             # a line with several numbers lists those of all species
-            numbers = _numbers(line.split('ZVAL', 1)[1])
+            numbers = numbers_in(line.split('ZVAL', 1)[1])
             found[-1] |= {'electrons': numbers[0]} if len(numbers) == 1 else {}
     return [Species(**entry) for entry in found]
 
 
-def read_outcar(lines: Iterable[str]) -> Outcar:
+def read_outputs(lines: Sequence[str]) -> Outcar:
     """Return what an OUTCAR says, also one that ends early.
 
     :param lines: its lines.
     """
-    outcar = Outcar()
-    header: list[str] = []
-    step: dict[str, Any] = {}
-    lattice, in_header, in_step = None, True, False
-    iterator = iter(lines)
-    for line in iterator:
-        if in_header:
-            header.append(line)
-        if '- Iteration' in line:
-            # what comes from here on belongs to the next ionic step
-            in_header, in_step = False, False
-        elif 'TOTAL-FORCE' in line:
-            step['forces'] = _block(iterator, columns=6)
-        elif 'FREE ENERGIE OF THE ION-ELECTRON SYSTEM' in line:
-            step |= _energies(iterator)
-            if step.get('energy') is not None and step.get('forces') is not None:
-                table = step.pop('forces')
-                outcar.positions, outcar.forces = table[:, :3], table[:, 3:]
-                outcar.energy, outcar.free_energy = step['energy'], step.get('free_energy')
-                outcar.moments, outcar.lattice = step.get('moments'), lattice
-                outcar.n_steps += 1
-                in_step = True
-            step = {}
-        elif 'magnetization (x)' in line and 'number' not in line:
-            moments = _moments(iterator)
-            if moments is not None and in_step:
-                outcar.moments = moments
-            elif moments is not None:
-                step['moments'] = moments
-        elif 'direct lattice vectors' in line:
-            rows = [_numbers(next(iterator, ''))[:3] for _ in range(3)]
-            if all(len(row) == 3 for row in rows):
-                lattice = np.array(rows)
-        elif any(text in line for text in _CONVERGED):
-            outcar.converged = True
-        elif 'Edisp (eV)' in line:
-            outcar.dispersion = True
-        elif 'General timing and accounting' in line:
-            outcar.finished = True
-        elif 'Elapsed time (sec)' in line:
-            outcar.elapsed_s = _numbers(line)[0]
-    _read_header(outcar, header)
+    run = read_outcar(lines)
+    outcar = Outcar(n_steps=len(run.steps), converged=run.reached_accuracy, elapsed_s=run.elapsed_s)
+    if run.steps:
+        last = run.steps[-1]
+        outcar.energy, outcar.forces, outcar.positions = last.energy, last.forces, last.positions
+        outcar.lattice, outcar.moments = last.lattice, last.moments
+    outcar.dispersion = any('Edisp (eV)' in line for line in lines)
+    _read_header(outcar, list(takewhile(lambda line: ITERATION.search(line) is None, lines)))
     return outcar
 
 
@@ -190,13 +150,13 @@ def _read_header(outcar: Outcar, lines: list[str]) -> None:
         elif 'ions per type' in line:
             outcar.counts = [int(number) for number in line.split('=')[1].split()]
         elif line.strip().startswith('ZVAL') and '=' in line:
-            _set_electrons(outcar, _numbers(line.split('=')[1]))
+            _set_electrons(outcar, numbers_in(line.split('=')[1]))
         elif 'NELECT' in line:
-            outcar.n_electrons = _numbers(line)[0]
+            outcar.n_electrons = numbers_in(line)[0]
         elif 'U (eV)' in line and 'LDAUU' in line:
-            outcar.hubbard = [value or None for value in _numbers(line.split('=')[1])]
+            outcar.hubbard = [value or None for value in numbers_in(line.split('=')[1])]
         elif 'J (eV)' in line and 'LDAUJ' in line and outcar.hubbard is not None:
-            exchange = _numbers(line.split('=')[1])
+            exchange = numbers_in(line.split('=')[1])
             outcar.hubbard = [
                 None if u is None else round(u - j, 6) for u, j in zip(outcar.hubbard, exchange, strict=False)
             ]
@@ -213,55 +173,6 @@ def _set_electrons(outcar: Outcar, numbers: list[float]) -> None:
             replace(entry, electrons=number) if entry.electrons is None else entry
             for entry, number in zip(outcar.species, numbers, strict=True)
         ]
-
-
-def _block(lines: Iterator[str], columns: int) -> np.ndarray | None:
-    """Return the table between two rules; None where the file ends inside it."""
-    rows: list[list[float]] = []
-    next(lines, None)
-    for line in lines:
-        if line.lstrip().startswith('---'):
-            return np.array(rows) if rows and all(len(row) == columns for row in rows) else None
-        rows.append(_numbers(line))
-    return None
-
-
-def _energies(lines: Iterator[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for line in lines:
-        if 'TOTEN' in line:
-            found['free_energy'] = _numbers(line.split('=', 1)[1])[0]
-        elif 'energy(sigma->0)' in line:
-            found['energy'] = _numbers(line.rsplit('=', 1)[1])[0]
-            return found
-        elif 'Iteration' in line:
-            break
-    return found
-
-
-def _moments(lines: Iterator[str]) -> np.ndarray | None:
-    """Return the last column of the table of moments; None where the file ends inside it."""
-    values: list[float] = []
-    ruled = False
-    for line in lines:
-        if line.lstrip().startswith('---'):
-            if ruled:
-                return np.array(values) if values else None
-            ruled = True
-        elif ruled:
-            values.append(_numbers(line)[-1] if line.split() else np.nan)
-    return None
-
-
-def _numbers(text: str) -> list[float]:
-    return [_as_float(found) for found in _NUMBER.findall(text)]
-
-
-def _as_float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def _as(kind: Any, value: str) -> Any:

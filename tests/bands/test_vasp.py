@@ -10,7 +10,7 @@ import pytest
 
 from aiida_embarrier.bands.tangents import band_forces
 from aiida_embarrier.bands.vasp import functional_of, read_band, read_poscar
-from aiida_embarrier.bands.vasp_outputs import Species, read_outcar, read_species
+from aiida_embarrier.bands.vasp_outputs import Species, read_outputs, read_species
 
 LATTICE = np.diag([6.0, 7.0, 8.0])
 ELEMENTS = ['Mn', 'Mn', 'O', 'Li']
@@ -362,12 +362,12 @@ def test_functional(incar, key):
 def test_numbers_that_do_not_fit(folder):
     """Fortran writes stars where a number does not fit, and NaN where there is none."""
     text = outcar_text(1).replace(f'{ENERGIES[1]:18.8f}', '               NaN')
-    outcar = read_outcar(text.splitlines())
+    outcar = read_outputs(text.splitlines())
     assert np.isnan(outcar.energy)
     rows = outcar_text(1).splitlines()
     first = next(number for number, row in enumerate(rows) if 'TOTAL-FORCE' in row) + 2
     rows[first] = rows[first][:39] + '*' * 14 + rows[first][53:]
-    outcar = read_outcar(rows)
+    outcar = read_outputs(rows)
     assert np.isnan(outcar.forces[0, 0])
     np.testing.assert_array_equal(outcar.forces[1:], FORCES[1, 1:])
 

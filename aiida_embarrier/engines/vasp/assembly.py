@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiida_embarrier.bands.band import Band
+    from aiida_embarrier.bands.vasp_outcar import IonicStep, OutcarRun
     from aiida_embarrier.engines.vasp.layout import Layout
-    from aiida_embarrier.engines.vasp.outcar import IonicStep, OutcarRun
 
 __all__ = ('BandHistory', 'beside', 'with_endpoint')
 

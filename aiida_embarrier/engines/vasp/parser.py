@@ -12,11 +12,11 @@ from aiida_vasp.parsers.content_parsers.poscar import PoscarParser
 from aiida_vasp.parsers.content_parsers.stream import StreamParser
 
 from aiida_embarrier.bands.band import kinds_of
+from aiida_embarrier.bands.vasp_outcar import OutcarRun, read_outcar
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import structure_from_node
 from aiida_embarrier.engines.vasp.assembly import BandHistory, beside, climbing_image, exact, judge
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
-from aiida_embarrier.engines.vasp.outcar import OutcarRun, read_outcar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

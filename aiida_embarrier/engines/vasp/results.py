@@ -11,10 +11,10 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, RemoteData
 
 from aiida_embarrier.bands.band import BandInfo
+from aiida_embarrier.bands.vasp_outcar import read_outcar
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
 from aiida_embarrier.engines.vasp.assembly import BandHistory, with_endpoint
-from aiida_embarrier.engines.vasp.outcar import read_outcar
 
 __all__ = ('collect', 'conclude', 'endpoints_of', 'fetch_band', 'start_band')
 

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ('IonicStep', 'OutcarRun', 'read_outcar')
+__all__ = ('ITERATION', 'IonicStep', 'OutcarRun', 'numbers_in', 'read_outcar')
 
 ITERATION = re.compile(r'Iteration\s+(\d+)\(\s*(\d+)\)')
 RANKS = re.compile(r'running(?: on)?\s+(\d+)\s+(?:total cores|mpi-ranks)(?:, with\s+(\d+)\s+threads/rank)?')
@@ -188,16 +188,16 @@ def _read_step(run: OutcarRun, step: IonicStep, line: str, rows: Iterator[str]) 
         if table is not None:
             step.moments = table[:, -1]
     elif 'direct lattice vectors' in line:
-        vectors = [_numbers(next(rows, ''))[:3] for _ in range(3)]
+        vectors = [numbers_in(next(rows, ''))[:3] for _ in range(3)]
         if all(len(vector) == 3 for vector in vectors):
             step.lattice = np.array(vectors)
     elif line.startswith('  in kB'):
-        numbers = _numbers(line[7:])
+        numbers = numbers_in(line[7:])
         step.stress = numbers if len(numbers) == 6 else None
     elif 'NEB: Tangent' in line:
         step.tangent = _table(rows, 3)
     elif 'projections on to tangent' in line:
-        numbers = _numbers(line.rpartition(')')[2])
+        numbers = numbers_in(line.rpartition(')')[2])
         step.along = numbers[1] if len(numbers) > 1 else None
     elif 'aborting loop because EDIFF is reached' in line:
         step.scf_done = True
@@ -224,7 +224,7 @@ def _table(rows: Iterator[str], columns: int | None, header: bool = False) -> np
     for line in rows:
         if line.lstrip().startswith('---') or not line.strip():
             return np.array(table) if table else None
-        numbers = _numbers(line)
+        numbers = numbers_in(line)
         if columns is None:
             numbers = numbers[1:]
         elif len(numbers) != columns:
@@ -233,11 +233,11 @@ def _table(rows: Iterator[str], columns: int | None, header: bool = False) -> np
     return None
 
 
-def _numbers(line: str) -> list[float]:
+def numbers_in(line: str) -> list[float]:
     """Return the numbers in a line; what Fortran could not write in its column is NaN."""
     return [np.nan if text.startswith('*') else float(text.lower().replace('d', 'e')) for text in NUMBER.findall(line)]
 
 
 def _last_number(line: str) -> float:
-    numbers = _numbers(line)
+    numbers = numbers_in(line)
     return numbers[-1] if numbers else np.nan
