@@ -10,7 +10,7 @@ import pytest
 from emulators.vasp.byhand import BASE, CLIMB, electronic_steps, energies, forces, run, write
 from emulators.vasp.crystals import lithia, lithia_hop
 from emulators.vasp.failures import ConfigurationError, cured, load
-from emulators.vasp.setup import SCRIPT, write_executable, write_mpirun
+from emulators.vasp.setup import SCRIPT, behave, write_executable, write_mpirun
 
 ENDS = 'General timing and accounting'
 
@@ -212,5 +212,7 @@ def test_executables(tmp_path):
     finished = subprocess.run(command, cwd=tmp_path / 'job', capture_output=True, text=True)
     assert finished.returncode == 0
     assert 'running on    3 total cores' in finished.stdout
+    behave(failing, fail(kind='crash', times=1))
+    assert subprocess.run(command, cwd=tmp_path / 'job', capture_output=True).returncode == 174
     other = subprocess.run(command, cwd=tmp_path / 'job', env={'VASP_EMULATOR': 'build=none'}, capture_output=True)
     assert other.returncode == 2

@@ -82,7 +82,7 @@ class ImageFiles:
         self.folder, self.inputs, self.poscar, self.stdout = folder, inputs, poscar, stdout
         self.cores = cores
         self.loop = seconds_per_step(inputs, cores)
-        self.elapsed = 1.0
+        self.elapsed = self.began = 1.0
         self.last_energy = 0.0
         self.outcar = (folder / 'OUTCAR').open('w', encoding='utf-8')
         self.oszicar = (folder / 'OSZICAR').open('w', encoding='utf-8')
@@ -237,7 +237,9 @@ class ImageFiles:
     def end_of_step(self) -> None:
         """Close the ionic step."""
         self.elapsed += 0.1
-        self.outcar.write(f'     LOOP+:  cpu time {self.loop:9.4f}: real time {self.loop:9.4f}\n')
+        taken = self.elapsed - self.began
+        self.outcar.write(f'     LOOP+:  cpu time {taken:9.4f}: real time {taken:9.4f}\n')
+        self.began = self.elapsed
         self.flush()
 
     def contcar(self, positions: np.ndarray, lattice: np.ndarray) -> None:

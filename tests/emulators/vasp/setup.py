@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +23,31 @@ FAMILY = 'EMULATED.54'
 def write_executable(folder: Path, emulation: dict[str, Any] | None = None, name: str = 'vasp_std') -> Path:
     """Write a `vasp_std` that runs the stand-in with this Python, and return its path.
 
-    :param emulation: what VASP_EMULATOR is to say (see README.md); `state` becomes a folder beside the executable where
-        it is not given. A variable that is set when the executable runs wins.
+    :param emulation: what VASP_EMULATOR is to say (see README.md), as :func:`behave` takes it. A variable that is set
+        when the executable runs wins.
     """
-    asked = dict(emulation or {})
-    if any('times' in failure for failure in asked.get('failures', [])):
-        asked.setdefault('state', str(folder / f'{name}-state'))
     path = folder / name
     folder.mkdir(parents=True, exist_ok=True)
-    default = shlex.quote(json.dumps(asked))
     path.write_text(
-        f'#!/bin/sh\n[ -n "$VASP_EMULATOR" ] || VASP_EMULATOR={default}\nexport VASP_EMULATOR\n'
-        f'exec {shlex.quote(sys.executable)} -E {shlex.quote(str(SCRIPT))} "$@"\n',
+        f'#!/bin/sh\n[ -n "$VASP_EMULATOR" ] || VASP_EMULATOR=$(cat {shlex.quote(str(path))}.json)\n'
+        f'export VASP_EMULATOR\nexec {shlex.quote(sys.executable)} -E {shlex.quote(str(SCRIPT))} "$@"\n',
         encoding='utf-8',
     )
     path.chmod(0o755)
+    behave(path, emulation)
     return path
+
+
+def behave(executable: Path | str, emulation: dict[str, Any] | None = None) -> None:
+    """Say how an executable, of a code that may be stored already, behaves from now on.
+
+    :param emulation: `state` becomes a new folder beside the executable where failures are counted and it is not given.
+    """
+    executable = Path(executable)
+    asked = dict(emulation or {})
+    if any('times' in failure for failure in asked.get('failures', [])) and 'state' not in asked:
+        asked['state'] = tempfile.mkdtemp(prefix=f'{executable.name}-state-', dir=executable.parent)
+    executable.with_name(f'{executable.name}.json').write_text(json.dumps(asked), encoding='utf-8')
 
 
 def write_mpirun(folder: Path) -> Path:
