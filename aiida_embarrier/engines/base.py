@@ -55,8 +55,8 @@ class Engine:
         engine with several programs a mapping of their names in `codes` to codes.
     :param resolve: `module:function` that says what would be computed for a crystal, without profile, code or
         pseudopotentials: ``function(structure, protocol, charge=..., n_images=...) -> {'relax': {...}, 'neb': {...}}``
-        with plain values as they stand in the engine's input files; `structure` is a pymatgen structure with kinds as
-        site properties. None where the protocol says everything.
+        with plain values as they stand in the engine's input files, `relax` for a host and its cell, `neb` for a band;
+        `structure` is a pymatgen structure with kinds as site properties. None where the protocol says everything.
     :param write_inputs: `module:function` that writes the input files of a band into a folder, for a look before
         anything is launched: ``function(folder, band, protocol, charge=...) -> [paths]``. None where it cannot.
     :param codes: the programs it runs, each with the calculation plugin of its code.

@@ -229,7 +229,8 @@ def test_resolved_inputs_of_a_crystal(run):
     assert found['host']['cell'] == {'formula': 'Al4', 'n_atoms': 4}
     assert found['band']['cell']['n_atoms'] == 31
     assert found['band']['INCAR']['METAGGA'] == 'SCAN'
-    # the host is neutral
+    # the host is neutral, and relaxed with its cell
+    assert (found['host']['INCAR']['ISIF'], found['host']['INCAR']['IBRION']) == (3, 2)
     assert 'NELECT' in found['band']['INCAR']
     assert 'NELECT' not in found['host']['INCAR']
     # a cell as it is

@@ -68,7 +68,10 @@ def resolve(
             for element in functional.hubbard_u
             if element in elements
         }
-    tasks = {'relax': Task('relax'), 'neb': Task('neb', n_images=n_images, climb=_climbs_at_once(protocol))}
+    tasks = {
+        'relax': Task('relax', cell='full'),
+        'neb': Task('neb', n_images=n_images, climb=_climbs_at_once(protocol)),
+    }
     resolved: dict[str, dict[str, Any]] = {
         name: {'INCAR': make_incar(layout, protocol, functional, task, charge=charge), **shared}
         for name, task in tasks.items()
