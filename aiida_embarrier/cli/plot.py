@@ -41,6 +41,13 @@ __all__ = ('command',)
     is_flag=True,
     help='Draw force and barrier of the bands of a process, running or done, against the steps.',
 )
+@click.option(
+    '--figure',
+    'figure_name',
+    metavar='NAME',
+    help='Which picture, where there are several: of a comparison of functionals paths (unless given), errors, cost or '
+    'moments; of bands moments, the magnetic moments of their sites.',
+)
 @FORMAT
 @with_profile
 def command(
@@ -49,6 +56,7 @@ def command(
     through_crystal: bool,
     direction: tuple[int, int, int] | None,
     of_convergence: bool,
+    figure_name: str | None,
     output_format: str,
 ) -> None:
     """Draw the energy path of one or more bands, or what a study found (PKs or UUIDs of bands or of processes)."""
@@ -56,9 +64,11 @@ def command(
 
     found = [find_node(node) for node in nodes]
     if not of_convergence:
-        figure, name = _draw_result(found, through_crystal, direction)
-    elif len(found) > 1 or through_crystal or direction is not None:
-        raise click.UsageError('--convergence draws one process, and goes with neither --path nor --direction')
+        figure, name = _draw_result(found, through_crystal, direction, figure_name)
+    elif len(found) > 1 or through_crystal or direction is not None or figure_name is not None:
+        raise click.UsageError(
+            '--convergence draws one process, and goes with none of --path, --direction and --figure'
+        )
     else:
         figure, name = _draw_convergence(found[0]), 'convergence'
     path = output or Path(f'{name}.png')
@@ -69,7 +79,9 @@ def command(
         click.echo(f'wrote {path}')
 
 
-def _draw_result(found: list[Any], through_crystal: bool, direction: tuple[int, int, int] | None) -> tuple[Figure, str]:
+def _draw_result(
+    found: list[Any], through_crystal: bool, direction: tuple[int, int, int] | None, figure_name: str | None
+) -> tuple[Figure, str]:
     """Return the picture of a result, and its name."""
     from aiida_embarrier.cli.views import view_of
 
@@ -77,6 +89,8 @@ def _draw_result(found: list[Any], through_crystal: bool, direction: tuple[int, 
     view = views[0]
     if any(other is not view for other in views):
         raise click.UsageError('these nodes are of different kinds, so no picture holds them all: draw them one by one')
+    if figure_name is not None:
+        return _draw_figure(view, found, figure_name, through_crystal or direction is not None), figure_name
     if view.OUTPUT == 'band':
         figure = view.draw(found, through_crystal=through_crystal, direction=direction)
     elif through_crystal or direction is not None:
@@ -86,6 +100,21 @@ def _draw_result(found: list[Any], through_crystal: bool, direction: tuple[int, 
     else:
         figure = view.draw(found[0])
     return figure, view.PICTURE
+
+
+def _draw_figure(view: Any, found: list[Any], name: str, has_other_options: bool) -> Figure:
+    """Return one of several pictures of a result."""
+    known = getattr(view, 'FIGURES', ())
+    if name not in known:
+        choice = f'choose one of {", ".join(known)}' if known else 'there is one only, so leave out --figure'
+        raise click.UsageError(f'there is no picture {name!r} of it: {choice}')
+    if len(found) > 1 or has_other_options:
+        raise click.UsageError('--figure draws one node, and goes with neither --path nor --direction')
+    try:
+        figure: Figure = view.draw(found if view.OUTPUT == 'band' else found[0], figure=name)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    return figure
 
 
 def _draw_convergence(process: Any) -> Figure:

@@ -6,7 +6,8 @@ A view is a module of this package with
 * ``PICTURE``: name of its picture, without suffix;
 * ``describe(node)``: what the node, such a process, holds, as plain values: the JSON of ``show``;
 * ``echo(description)``: print that for people;
-* ``draw(node)``: its picture, a matplotlib Figure (the view of bands draws several nodes).
+* ``draw(node)``: its picture, a matplotlib Figure (the view of bands draws several nodes);
+* optionally ``FIGURES``, names of several pictures, and ``draw(node, figure=NAME)`` that draws them.
 
 A new view is such a module, and a line in :data:`VIEWS`. Bands, and processes that return one, need no line.
 """
@@ -29,6 +30,7 @@ VIEWS: dict[str, str] = {
     'embarrier.convergence': 'convergence',
     'embarrier.segments': 'segments',
     'embarrier.potentials': 'potentials',
+    'embarrier.functionals': 'functionals',
 }
 
 

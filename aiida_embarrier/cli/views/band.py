@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.data.band import BandData
 
-__all__ = ('OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
+__all__ = ('FIGURES', 'OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
 
 OUTPUT = 'band'
+#: Pictures besides that of the energies.
+FIGURES = ('moments',)
 PICTURE = 'energy_path'
 
 BARRIERS = ('forward', 'reverse', 'rate_limiting', 'span')
@@ -163,16 +165,22 @@ def draw(
     nodes: Sequence[BandData | ProcessNode],
     through_crystal: bool = False,
     direction: tuple[int, int, int] | None = None,
+    figure: str | None = None,
 ) -> Figure:
-    """Draw the energies along the paths of bands, or the way of one through the crystal.
+    """Draw the energies along the paths of bands, or the way of one through the crystal, or one of :data:`FIGURES`.
 
     :param direction: lattice direction along which to look at the crystal.
+    :param figure: `moments` for the magnetic moments of the sites of one band.
     :raises click.UsageError: for options that do not go together.
     """
     from aiida_embarrier.figures.energy_path import energy_path
     from aiida_embarrier.figures.migration_path import migration_path
 
     bands = [band_of(node).band for node in nodes]
+    if figure == 'moments':
+        from aiida_embarrier.figures.moments import moments
+
+        return moments(bands[0])
     if through_crystal and len(bands) > 1:
         raise click.UsageError('--path draws one band at a time')
     if direction is not None and not through_crystal:
