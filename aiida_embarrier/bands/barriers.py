@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.bands.band import Band
 
-__all__ = ('QUANTITIES', 'Barriers', 'InteriorMinimum', 'barriers', 'split_at_minima')
+__all__ = ('QUANTITIES', 'Barriers', 'EndFall', 'InteriorMinimum', 'barriers', 'end_falls', 'split_at_minima')
 
 #: Barriers by which paths are compared: entries of :class:`Barriers`.
 QUANTITIES = ('forward', 'reverse', 'rate_limiting', 'span')
@@ -31,6 +31,9 @@ MINIMUM_DEPTH = 0.001
 SPLIT_DEPTH = 0.02
 #: Images whose energies differ by less, in eV, count as equally low where the image at which a rise begins is named.
 TIE_TOLERANCE = 0.001
+#: Energy in eV by which the path may fall from an end before that is called no minimum: relaxations to 0.05 eV/Å leave
+#: less than a few meV.
+END_FALL = 0.005
 
 
 class InteriorMinimum(NamedTuple):
@@ -43,6 +46,19 @@ class InteriorMinimum(NamedTuple):
 
     image: int
     energy: float
+    depth: float
+
+
+class EndFall(NamedTuple):
+    """A fall of the energy from an end of a path, which is then no minimum.
+
+    :param end: `first` or `last`.
+    :param image: index of the image to which the energy falls.
+    :param depth: how far it falls, in eV.
+    """
+
+    end: str
+    image: int
     depth: float
 
 
@@ -154,6 +170,25 @@ def barriers(
         equivalent_endpoints=bool(equivalent_endpoints),
         minima=_interior_minima(values, minimum_depth),
     )
+
+
+def end_falls(energies: ArrayLike, depth: float = END_FALL) -> list[EndFall]:
+    """Return from which ends of a path the energy falls, so that they are no minima, and how far.
+
+    Where it falls as far as the other end there is no barrier between them, and nothing is returned.
+
+    :param energies: of all images, the endpoints included, in eV, shape (n_images,).
+    :param depth: smallest fall in eV that is returned.
+    """
+    values = np.asarray(energies, dtype=float)
+    found = []
+    for end, walk in (('first', values), ('last', values[::-1])):
+        rising = np.flatnonzero(np.diff(walk) >= 0)
+        lowest = int(rising[0]) if len(rising) else len(walk) - 1
+        fall = float(walk[0] - walk[lowest])
+        if fall > depth and lowest < len(walk) - 1:
+            found.append(EndFall(end, lowest if end == 'first' else len(walk) - 1 - lowest, fall))
+    return found
 
 
 def split_at_minima(band: Band, minimum_depth: float = SPLIT_DEPTH) -> list[Band]:

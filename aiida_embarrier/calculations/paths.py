@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import ExitCode, calcfunction
 from aiida.orm import Dict, Str, StructureData
 
+from aiida_embarrier.bands.barriers import EQUIVALENCE_TOLERANCE, SPLIT_DEPTH, TIE_TOLERANCE, end_falls
 from aiida_embarrier.calculations.mapping import economy, plan_of_states
 from aiida_embarrier.calculations.preparation import preparation_of
 from aiida_embarrier.calculations.refusal import refuse_politely
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from aiida_embarrier.bands.band import Band
-    from aiida_embarrier.bands.barriers import Barriers
+    from aiida_embarrier.bands.barriers import Barriers, EndFall, InteriorMinimum
     from aiida_embarrier.structures.endpoints import Endpoints
     from aiida_embarrier.structures.hops import Hop
 
@@ -36,6 +38,9 @@ LARGE_HOP_CHANGE = 0.3
 
 #: A path over all atoms that is so much longer than the way of the ion moves the host rather than the ion.
 LONG_PATH = 2.5
+
+#: The command that warnings name, for the band with this PK; what shows a summary puts the number in.
+SPLIT = 'aiida-embarrier launch segments PK'
 
 #: Keys of a hop that is chosen among those which `aiida-embarrier hops` lists.
 HOP_SELECTION = ('ion', 'number', 'mechanism', 'max_length', 'extra_vacancies', 'sites', 'symprec')
@@ -376,8 +381,6 @@ def hop_warnings(band: Band, hop: dict[str, Any] | None) -> list[str]:
 
 def warnings_of(band: Band, found: Barriers) -> list[str]:
     """Return what a reader of a barrier must know about it."""
-    from aiida_embarrier.bands.barriers import EQUIVALENCE_TOLERANCE
-
     warnings = []
     if not band.info.converged:
         warnings.append('the band is not converged: its barrier is that of the last good band')
@@ -389,7 +392,55 @@ def warnings_of(band: Band, found: Barriers) -> list[str]:
         )
     if found.endpoint_maximum:
         warnings.append('the highest image is an endpoint: there is no saddle between the endpoints')
-    if found.minima:
-        minima = ', '.join(str(minimum.image) for minimum in found.minima)
-        warnings.append(f'the path has an interior minimum (image {minima}): the hop is made of several')
+    falls = end_falls(band.energies)
+    if falls:
+        warnings.append(_no_minimum(falls, found))
+    within = [minimum for minimum in found.minima if minimum.image not in {fall.image for fall in falls}]
+    for deep, minima in (
+        (True, [minimum for minimum in within if minimum.depth >= SPLIT_DEPTH]),
+        (False, [minimum for minimum in within if minimum.depth < SPLIT_DEPTH]),
+    ):
+        if minima:
+            warnings.append(_interior_minima(minima, deep))
     return warnings
+
+
+def _no_minimum(falls: list[EndFall], found: Barriers) -> str:
+    """Say that ends of a path are no minima, so that its barriers count from states that are none, and what to do."""
+    places = ' and '.join(
+        f'the {fall.end} endpoint is no minimum, image {fall.image} lies {fall.depth:.3f} eV below it' for fall in falls
+    )
+    text = (
+        f'{places}: a relaxation keeps the symmetry that it starts with. Start again with `rattle: 0.05` '
+        '(`--rattle 0.05`)'
+    )
+    depths = [minimum.depth for minimum in found.minima if minimum.image in {fall.image for fall in falls}]
+    if depths:
+        text += f', or split the path there: `{SPLIT} --depth {_rounded_down(min(depths)):g}`'
+    if found.rate_limiting - found.forward > TIE_TOLERANCE:
+        text += (
+            f'; the rate-limiting barrier, {found.rate_limiting:.3f} eV, counts from the lowest image, the forward '
+            'one does not'
+        )
+    return text
+
+
+def _interior_minima(minima: list[InteriorMinimum], deep: bool) -> str:
+    """Say that a path has interior minima, and what to do; of shallow ones that nothing has to be done."""
+    images = ', '.join(f'{minimum.image} ({minimum.depth:.3f} eV deep)' for minimum in minima)
+    where = f'image{"s" if len(minima) > 1 else ""} {images}'
+    depth = _rounded_down(min(minimum.depth for minimum in minima))
+    if deep:
+        return (
+            f'the path has an interior minimum at {where}: the hop is made of several; compute them on their own: '
+            f'`{SPLIT} --depth {depth:g}`'
+        )
+    return (
+        f'the path has a shallow dip at {where}, less than the {SPLIT_DEPTH:g} eV at which paths are split: '
+        f'`{SPLIT} --depth {depth:g}` splits it there nevertheless'
+    )
+
+
+def _rounded_down(depth: float) -> float:
+    """Return a depth in eV, rounded so that minima of this depth are among those that it names."""
+    return min(SPLIT_DEPTH, math.floor(1000 * depth) / 1000)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiida_embarrier.bands import Band, Kind
-from aiida_embarrier.bands.barriers import barriers, split_at_minima
+from aiida_embarrier.bands.barriers import barriers, end_falls, split_at_minima
 
 # two humps, of which the second rises from a valley below both ends
 HUMPS = [0.0, 0.40, -0.10, 0.35, 0.05]
@@ -184,3 +184,13 @@ def test_published_profiles_span_what_their_authors_report(shared_data):
             assert found.endpoint_maximum == profile['endpoint_is_max']
             checked += 1
     assert checked == 49
+
+
+def test_ends_from_which_the_energy_falls_are_no_minima():
+    path = [0.0, -0.05, -0.078, 0.37, -0.02, 0.0]
+    assert [(fall.end, fall.image, round(fall.depth, 3)) for fall in end_falls(path)] == [
+        ('first', 2, 0.078),
+        ('last', 4, 0.02),
+    ]
+    assert end_falls([0.0, -0.004, 0.3, 0.1, 0.0]) == [], 'noise of relaxations is no fall'
+    assert end_falls([0.5, 0.3, 0.1, 0.0]) == [], 'a path that only falls has no other minimum'

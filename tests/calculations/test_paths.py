@@ -1,5 +1,7 @@
 """Calcfunctions of a path: what they make, and that input without sense gives an exit code and not an exception."""
 
+import re
+
 import numpy as np
 import pytest
 from aiida.orm import Dict
@@ -145,6 +147,38 @@ def test_summary_warns_of_equivalent_endpoints_that_are_not():
     assert any('equivalent by symmetry' in warning for warning in summary['warnings'])
     # a path with equivalent endpoints is periodic, whatever its energies say
     assert summary['barriers']['rate_limiting'] == summary['barriers']['span']
+
+
+@pytest.mark.parametrize(
+    ('energies', 'words', 'others'),
+    [
+        (
+            [0.0, -0.078, 0.368, -0.05, 0.0],
+            (
+                'the first endpoint is no minimum, image 1 lies 0.078 eV below it and the last endpoint is no minimum',
+                '`rattle: 0.05`',
+                'launch segments PK --depth 0.02',
+                'the rate-limiting barrier, 0.446 eV',
+            ),
+            'interior',
+        ),
+        ([0.0, 0.3, 0.1, 0.4, 0.0], ('interior minimum at image 2 (0.200 eV deep)', 'PK --depth 0.02'), 'no minimum'),
+        ([0.0, 0.3, 0.2956, 0.4, 0.0], ('shallow dip at image 2 (0.004 eV deep)', 'PK --depth 0.004'), 'interior'),
+    ],
+)
+def test_summary_warns_of_ends_and_images_between_humps(energies, words, others):
+    [warning] = paths.summarise(BandData(computed_band().replace(energies=energies)))['warnings']
+    assert all(word in warning for word in words)
+    assert others not in warning
+
+
+def test_depth_that_a_warning_names_splits_the_path():
+    from aiida_embarrier.calculations.segments import minima_of
+
+    for energies in ([0.0, 0.3, 0.2956, 0.4, 0.0], [0.0, -0.01, 0.3, 0.1, 0.2]):
+        band = computed_band().replace(energies=energies)
+        [warning] = paths.summarise(BandData(band))['warnings']
+        assert minima_of(band, float(re.search(r'--depth ([\d.]+)', warning).group(1)))
 
 
 def test_summary_of_a_starting_band_is_an_exit_code():

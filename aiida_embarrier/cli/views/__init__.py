@@ -22,7 +22,7 @@ import click
 if TYPE_CHECKING:
     from aiida.orm import Node, ProcessNode
 
-__all__ = ('VIEWS', 'output_of', 'view_of')
+__all__ = ('VIEWS', 'output_of', 'view_of', 'warning_of')
 
 #: Modules of this package by the entry point of a process (in ``aiida.workflows``).
 VIEWS: dict[str, str] = {
@@ -53,3 +53,10 @@ def output_of(node: ProcessNode, name: str, what: str) -> Any:
         f'process {node.pk} ({node.process_label}, {state}) has no {what}: '
         f'`verdi process report {node.pk}` tells how far it came'
     )
+
+
+def warning_of(text: str, band: int | None) -> str:
+    """Return a warning with the PK of its band in the command that it names."""
+    from aiida_embarrier.calculations.paths import SPLIT
+
+    return text if band is None else text.replace(SPLIT, SPLIT.replace('PK', str(band)))

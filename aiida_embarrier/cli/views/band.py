@@ -8,6 +8,7 @@ import click
 
 from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
 from aiida_embarrier.cli.params import band_of
+from aiida_embarrier.cli.views import warning_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ def echo(description: dict[str, Any]) -> None:
         click.echo()
         echo_table(_images(description), IMAGES)
     for warning in (description['summary'] or {}).get('warnings', []):
-        click.echo(f'\nwarning: {warning}')
+        click.echo(f'\nwarning: {warning_of(warning, description["pk"])}')
 
 
 def _echo_barriers(description: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
+from aiida_embarrier.cli.views import warning_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,8 +82,12 @@ def echo(description: dict[str, Any]) -> None:
         click.echo('\nThe hops that converged lead nowhere: they connect no site with its periodic images.')
     for text, numbers in _by_text(description['hops'], lambda row: [row['message']] if row['message'] else []):
         click.echo(f'\nhop {numbers}: {text}')
-    for text, numbers in _by_text(description['hops'], lambda row: row.get('warnings', [])):
+    for text, numbers in _by_text(description['hops'], _warnings):
         click.echo(f'\nwarning (hop {numbers}): {text}')
+
+
+def _warnings(row: Mapping[str, Any]) -> list[str]:
+    return [warning_of(text, row['band']) for text in row.get('warnings', [])]
 
 
 def _by_text(
