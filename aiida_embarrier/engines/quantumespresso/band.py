@@ -202,7 +202,8 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
             return exit_code
         self._attach()
         if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
-            return self._not_converged(self.ctx.children[-1])
+            # Where this was the last job allowed, AiiDA does not look at what the handler found.
+            return self.ctx.verdict or self._not_converged(self.ctx.children[-1])
         return exit_code
 
     def results(self) -> None:
@@ -231,6 +232,7 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
             self.out('results', collect_jobs(**numbered, metadata={'call_link_label': 'collect'}))
 
     def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
+        self.ctx.verdict = exit_code
         return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
     def _advanced(self, job: CalcJobNode) -> bool:

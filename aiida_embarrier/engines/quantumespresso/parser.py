@@ -67,7 +67,7 @@ class QuantumEspressoNebParser(Parser):
         images = _read_images(retrieved_temporary_folder, guess.n_images)
         history = complete_iterations(images)
         results = {'version': output.version, **_costs(output, self.node), **self._steps(output, history)}
-        if history:
+        if history and 'HUBBARD' not in output.ignored_cards:
             self.out('band', BandData(self._band(guess, history[-1], results, output)))
         self.out('results', Dict(results))
         return self._verdict(output, images, results)
