@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from aiida_embarrier.figures.functional_paths import palette, variant_in_words
 from aiida_embarrier.figures.style import new_figure
@@ -121,6 +122,6 @@ def _draw_problems(axes: Axes, rows: pd.DataFrame, names: list[str], colour_of: 
             fontsize=8,
         )
     axes.set_ylim(0, 1.3 * largest)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel('convergence problems')
     axes.set_title('below: converged of all cells', fontsize=9)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -78,13 +79,13 @@ def functional_paths(
         axes.set_ylabel('energy (eV)')
     for axes in panels.flat[max(0, len(systems) - n_columns) : len(systems)]:
         axes.set_xlabel('reaction coordinate (Å)')
-    handles = {}
+    handles: dict[str, Artist] = {}
     for axes in panels.flat[: len(systems)]:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    order = [*(name for name in colour_of if name in handles), *(name for name in handles if name not in colour_of)]
+    order = sorted(handles, key=lambda name: list(colour_of).index(name) if name in colour_of else len(colour_of))
     figure.legend(
-        [handles[name] for name in order],
-        order,
+        handles=[handles[name] for name in order],
+        labels=order,
         loc='outside lower center',
         ncols=min(len(order), 2 * n_columns),
         frameon=False,

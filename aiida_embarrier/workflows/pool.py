@@ -36,6 +36,8 @@ class PoolWorkChain(WorkChain):
     PKs of those that run; the process of a task that has ended stands in the context under its name.
     """
 
+    _awaitables: list[Any]  # of AiiDA
+
     @classmethod
     def define(cls, spec: WorkChainSpec) -> None:
         """Define the limit."""
@@ -106,7 +108,7 @@ class PoolWorkChain(WorkChain):
     def _action_awaitables(self) -> None:
         """Ask to be told of the end of each awaited process; once only, though it is awaited again and again."""
         told: set[int] = self.__dict__.setdefault('_told', set())
-        awaitables: list[Any] = self._awaitables
+        awaitables = self._awaitables
         self._awaitables = [awaitable for awaitable in awaitables if awaitable.pk not in told]
         super()._action_awaitables()
         self._awaitables = awaitables

@@ -78,7 +78,7 @@ def echo(description: dict[str, Any]) -> None:
     names = list(dict.fromkeys(row['functional'] for row in cells))
     columns = (
         Column('system', 'system'),
-        Column('charge', 'charge', '+g'),
+        Column('charge', lambda row: f'{row["charge"]:+g}' if row['charge'] else '0'),
         Column('climbing', 'climbing'),
         *(Column(name, name) for name in names),
         Column('experiment', 'experiment'),
