@@ -279,17 +279,25 @@ def _manifold(element: str, orbital: str) -> str:
     return f'{period - {"p": 0, "d": 1, "f": 2}[orbital]}{orbital}'
 
 
-def check_electrons(n_electrons: float, moments: Mapping[str, float] | None, charge: float) -> None:
-    """Refuse an odd number of electrons without spin.
+def _moments(
+    atoms: Atoms, settings: Settings, charge: float, z_valence: Mapping[str, float] | None
+) -> dict[str, float] | None:
+    """Return the moments to start from, None without spin; an odd number of electrons needs spin.
 
-    :raises ValueError: with what may be done about it.
+    :raises ValueError: for an odd number of electrons where the settings forbid spin.
     """
-    if moments is not None or abs(n_electrons - round(n_electrons)) > 1e-6 or round(n_electrons) % 2 == 0:
-        return
+    moments = start_moments(atoms, settings)
+    if moments is not None or z_valence is None:
+        return moments
+    n_electrons = atoms.n_electrons(z_valence, charge)
+    if abs(n_electrons - round(n_electrons)) > 1e-6 or round(n_electrons) % 2 == 0:
+        return None
+    if settings.spin == 'auto':
+        return dict.fromkeys(atoms.kinds, 0.0)
     raise ValueError(
         f'the cell of charge {charge:+g} has {round(n_electrons)} electrons, an odd number, which needs spin: set '
-        '`spin: collinear`, give the kinds magnetic moments, or give the charge that the ion leaves or brings '
-        '(an Li+ that is taken out without its electron is -1)'
+        '`spin` to `auto` or `collinear`, or give the charge that the ion leaves or brings (an Li+ that is taken out '
+        'without its electron is -1)'
     )
 
 
@@ -310,9 +318,7 @@ def pw_namelists(
     :raises ValueError: for an odd number of electrons without spin, and moments or U that contradict the settings.
     """
     n_atoms = atoms.n_atoms
-    moments = start_moments(atoms, settings)
-    if z_valence is not None:
-        check_electrons(atoms.n_electrons(z_valence, charge), moments, charge)
+    moments = _moments(atoms, settings, charge, z_valence)
     wfc, rho = (settings.ecutwfc, settings.ecutrho) if settings.ecutwfc is not None else (cutoffs or (None, None))
     unknown = f'recommended by {settings.family}'
     system: dict[str, Any] = {

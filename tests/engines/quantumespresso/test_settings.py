@@ -140,14 +140,18 @@ def test_magnetic_start_of_elements(settings):
 
 def test_odd_number_of_electrons(settings):
     atoms = Atoms([Kind('Li', 'Li'), Kind('O', 'O')], [0] * 7 + [1] * 4)
-    with pytest.raises(ValueError, match=r'charge \+0 has 45 electrons, an odd number.*`spin: collinear`'):
-        pw_namelists(atoms, settings(), 0.0, 'scf', VALENCE)
+    with pytest.raises(ValueError, match=r'charge \+0 has 45 electrons, an odd number.*`auto` or `collinear`'):
+        pw_namelists(atoms, settings(spin='none'), 0.0, 'scf', VALENCE)
     charged = pw_namelists(atoms, settings(), -1.0, 'scf', VALENCE)['SYSTEM']
     assert charged['tot_charge'] == -1.0
     assert 'nspin' not in charged
-    polarised = pw_namelists(atoms, settings(spin='collinear'), 0.0, 'scf', VALENCE)['SYSTEM']
-    assert polarised['nspin'] == 2
-    assert all(value > 0 for value in polarised['starting_magnetization'].values())
+    even = Atoms([Kind('Li', 'Li'), Kind('O', 'O')], [0] * 8 + [1] * 4)
+    for polarised in (
+        pw_namelists(atoms, settings(), 0.0, 'scf', VALENCE)['SYSTEM'],
+        pw_namelists(even, settings(spin='collinear'), 0.0, 'scf', VALENCE)['SYSTEM'],
+    ):
+        assert polarised['nspin'] == 2
+        assert all(value > 0 for value in polarised['starting_magnetization'].values())
 
 
 @pytest.mark.parametrize(('name', 'element'), [('Mn_up', 'Mn'), ('up', 'Mn'), ('Mn10', 'Mn'), ('O1', 'Mn')])
