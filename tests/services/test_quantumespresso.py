@@ -12,7 +12,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from engines.test_contract import test_relax
 from pymatgen.core import Lattice, Structure
@@ -40,15 +39,12 @@ SERIAL = 'export OMP_NUM_THREADS=1'
 
 #: The settings of neb0.in, Quantum ESPRESSO's own example of a band.
 H2_H = {
-    'relax_endpoints': 'false',
-    'interpolation': 'linear',
     'engine.pseudo_family': 'debian/pbe',
     'engine.ecutwfc': 20,
     'engine.ecutrho': 100,
     'engine.kpoints_mesh': '[1, 1, 1]',
     'engine.smearing': 'gaussian',
     'engine.degauss': 0.03,
-    'engine.spin': 'collinear',
     'engine.mixing_beta': 0.3,
     'engine.conv_thr_per_atom': 3.3e-9,
     'engine.neb.climb_threshold': 'null',
@@ -129,17 +125,35 @@ def run_by_hand(folder: Path) -> list[float]:
     return [float(row[1]) for row in re.findall(r'^ +(\d) +(-\d+\.\d+) +\d+\.\d+ +[TF] *$', done.stdout, re.M)[-7:]]
 
 
+def store_band(shell: Shell) -> int:
+    """Store the straight band between the endpoints of the example, and return its PK.
+
+    The atoms are told apart by their places in the list: nothing else says which of the three hydrogens goes where.
+    """
+    pk = shell.query(
+        'import numpy as np\n'
+        'from pymatgen.core import Lattice, Structure\n'
+        'from aiida_embarrier.bands.band import Band, BandInfo\n'
+        'from aiida_embarrier.data.band import BandData\n'
+        f'bohr = {BOHR}\n'
+        'first = np.array([[-4.56670009, 0, 0], [0, 0, 0], [1.55776676, 0, 0]]) * bohr\n'
+        'last = np.array([[-1.55776676, 0, 0], [0, 0, 0], [4.56670009, 0, 0]]) * bohr\n'
+        'lattice = Lattice(np.diag([12.0, 5.0, 5.0]) * bohr)\n'
+        'images = [\n'
+        '    Structure(lattice, ["H"] * 3, first + x * (last - first), coords_are_cartesian=True,\n'
+        '              site_properties={"magmom": [0.5] * 3})\n'
+        '    for x in np.linspace(0, 1, 7)\n'
+        ']\n'
+        'info = BandInfo(mechanism="any", host="H2")\n'
+        'print(json.dumps(BandData(Band.from_structures(images, info=info)).store().pk))'
+    )
+    assert isinstance(pk, int)
+    return pk
+
+
 def test_exchange_of_hydrogen(programs, tmp_path):
-    """The band of the example, made from its endpoints by the work chain, has the barrier of the program by hand."""
-    first = np.array([[-4.56670009, 0, 0], [0, 0, 0], [1.55776676, 0, 0]]) * BOHR
-    last = np.array([[-1.55776676, 0, 0], [0, 0, 0], [4.56670009, 0, 0]]) * BOHR
-    lattice = Lattice(np.diag([12.0, 5.0, 5.0]) * BOHR)
-    for name, positions in (('A', first), ('B', last)):
-        structure = Structure(lattice, ['H'] * 3, positions, coords_are_cartesian=True)
-        structure.to(str(programs.folder / f'{name}.vasp'), fmt='poscar')
-    # the shortest way would be one of the outer atoms over the boundary of this narrow cell
-    ends = ('--initial', 'A.vasp', '--final', 'B.vasp', '--mechanism', 'any', '--images', 7, '--as-written')
-    pk = launch(programs, H2_H, *ends)
+    """The band of the example has the barrier that the program has by hand."""
+    pk = launch(programs, H2_H, '--band', store_band(programs))
     by_hand = run_by_hand(tmp_path)
     assert programs.wait_for_end(pk, 400)[:2] == ('finished', 0)
     band = band_of(programs, pk)

@@ -6,6 +6,7 @@ killed and of those it was restarted from.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -65,7 +66,8 @@ class NebOutput:
     :param ignored_cards: cards of the input that the program does not know, such as HUBBARD before 7.1.
     :param n_evaluations: images whose self-consistency was begun in this run.
     :param wall_s: wall time in s, None where it is not known.
-    :param threshold_errors: what neb.x calls the error, its largest over the moving images, of each iteration in eV/Å.
+    :param threshold_errors: what neb.x calls the error, its largest over the moving images, of each iteration in eV/Å;
+        None where it is beyond the digits that neb.x has for it.
     """
 
     version: str | None
@@ -77,7 +79,7 @@ class NebOutput:
     ignored_cards: list[str]
     n_evaluations: int
     wall_s: float | None
-    threshold_errors: list[float] = field(default_factory=list)
+    threshold_errors: list[float | None] = field(default_factory=list)
 
 
 def read_pw_output(text: str) -> dict[int, Evaluation]:
@@ -117,12 +119,24 @@ def _read_block(block: str) -> Evaluation | None:
     return Evaluation(
         positions=positions,
         energy=float(energy[-1]) * RYDBERG if energy else None,
-        forces=np.array([[float(word) for word in row[1:]] for row in forces]) * RYDBERG / BOHR
-        if [row[0] for row in forces] == numbers
-        else None,
+        forces=_forces(forces) if [row[0] for row in forces] == numbers else None,
         moments=np.array([float(row[1]) for row in moments]) if [row[0] for row in moments] == numbers else None,
         out_of_time='Maximum CPU time exceeded' in block,
     )
+
+
+def _forces(rows: list[tuple[str, ...]]) -> np.ndarray | None:
+    """Return forces in eV/Å, None where one is beyond the digits that pw.x has for it."""
+    forces = np.array([[_number(word) for word in row[1:]] for row in rows]) * RYDBERG / BOHR
+    return forces if np.all(np.isfinite(forces)) else None
+
+
+def _number(word: str) -> float:
+    """Return a number, NaN for the stars that Fortran prints where it has no room for one."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def complete_iterations(images: list[dict[int, Evaluation]]) -> list[list[Evaluation]]:
@@ -153,7 +167,8 @@ def read_neb_output(text: str) -> NebOutput:
     version = re.search(r'Program NEB v\.(\S+)', text)
     failed = re.search(r'NOT achieved on image +(\d+)', text)
     moving = [
-        [float(row.split()[2]) for row in table.splitlines() if row.split()[3] == 'F'] for table in _TABLE.findall(text)
+        [_number(row.split()[2]) for row in table.splitlines() if row.split()[3] == 'F']
+        for table in _TABLE.findall(text)
     ]
     return NebOutput(
         version=version[1] if version else None,
@@ -165,7 +180,7 @@ def read_neb_output(text: str) -> NebOutput:
         ignored_cards=sorted(set(re.findall(r'[Ww]arning: card +(\S+).*?ignored', text))),
         n_evaluations=len(re.findall(r'self-consistency for image', text)),
         wall_s=_seconds(_TIME.search(text)),
-        threshold_errors=[max(errors) for errors in moving if errors],
+        threshold_errors=[None if np.any(np.isnan(errors)) else max(errors) for errors in moving if errors],
     )
 
 

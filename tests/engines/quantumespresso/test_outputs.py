@@ -98,3 +98,16 @@ def test_ends(end, found):
     assert not output.ended
     assert {name: getattr(output, name) for name in found} == found
     assert output.version == '7.4'
+
+
+def test_numbers_without_room(run):
+    """Atoms on top of each other have forces for which Fortran prints stars."""
+    block = run[1][2][: run[1][2].index('coordinates at iteration   1')]
+    force = block[block.index('atom    1 type  1   force =') :].split()[6]
+    assert read_pw_output(block)[0].is_complete
+    assert not read_pw_output(block.replace(force, '*' * 14))[0].is_complete
+    table = run[0].split('frozen')[1]
+    error = table.split('\n')[3].split()[2]
+    output = read_neb_output(run[0].replace(error, '*' * 14))
+    assert output.threshold_errors[0] is None
+    assert None not in output.threshold_errors[1:]
