@@ -53,6 +53,8 @@ H2_H = {
     'engine.neb.k_min': 0.2,
     'engine.neb.path.path_thr': 0.1,
 }
+#: In eV/Å; below it the density's grid, too coarse at these cutoffs, is felt.
+FORCE = 0.2
 #: A lithium vacancy in Li2O: cutoffs and cell of a test, not of a calculation.
 LI2O = {
     'relax_host': 'none',
@@ -63,6 +65,7 @@ LI2O = {
     'engine.kpoints_mesh': '[1, 1, 1]',
     'engine.smearing': 'fixed',
     'engine.neb.climb_threshold': 'null',
+    'engine.neb.force_threshold': FORCE,
 }
 
 
@@ -175,8 +178,8 @@ def test_vacancy_from_crystal_to_barrier(programs):
     band = band_of(programs, pk)
     assert (band['functional'], band['charge'], band['formula']) == ('pbesol', -1.0, 'Li7O4')
     assert (band['converged'], band['equivalent_endpoints']) == (True, True)
-    assert band['residual_force'] <= 0.1
-    assert 0.2 < band['barrier_forward'] < 0.4
+    assert band['residual_force'] <= FORCE
+    assert 0.1 < band['barrier_forward'] < 0.3
     summary = band['summary']
     assert summary['preparation']['status'] == 'used'
     assert summary['preparation']['engine'] == 'potential'
