@@ -12,6 +12,8 @@ from aiida_embarrier.bands.tangents import band_forces, image_spacing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pymatgen.core import Structure
+
     from aiida_embarrier.bands.band import Band
     from aiida_embarrier.bands.vasp_outcar import IonicStep, OutcarRun
     from aiida_embarrier.engines.vasp.layout import Layout
@@ -41,6 +43,24 @@ def exact(printed: np.ndarray, contcar: np.ndarray | None, lattice: np.ndarray) 
         return printed
     found = beside(contcar, printed, lattice)
     return found if np.abs(found - printed).max() < SAME_POSITION else printed
+
+
+def relaxed_geometry(
+    plain: Structure, layout: Layout, step: IonicStep, contcar: np.ndarray | None, fixed: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lattice and positions of a crystal at an ionic step, in the order and beside the places that it had.
+
+    :param plain: the crystal before.
+    :param contcar: positions of the CONTCAR in VASP's order, None where there is none.
+    :param fixed: whether the cell is.
+    """
+    assert step.positions is not None
+    before: np.ndarray = plain.lattice.matrix
+    lattice = before if step.lattice is None or fixed else step.lattice
+    # fractional positions are compared, as the cell may have changed its shape
+    reference = plain.frac_coords[list(layout.order)] @ lattice
+    printed = beside(step.positions, reference, lattice)
+    return lattice, exact(printed, contcar, lattice)[layout.inverse]
 
 
 @dataclass(frozen=True)

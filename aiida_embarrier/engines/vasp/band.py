@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida.engine import ProcessHandlerReport, ToContext, process_handler, while_
+from aiida.engine import ExitCode, ProcessHandlerReport, ToContext, process_handler, while_
 from aiida.orm import Dict, Str
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
-from aiida_embarrier.engines.resumption import last_job_before
 from aiida_embarrier.engines.vasp.base import CODES, VaspRestartWorkChain
 from aiida_embarrier.engines.vasp.calculation import VaspBandCalculation
 from aiida_embarrier.engines.vasp.incar import OPTIMISERS, Task, climbs_later
@@ -21,7 +20,6 @@ from aiida_embarrier.jobs.schemas import Status
 
 if TYPE_CHECKING:
     import numpy as np
-    from aiida.engine import ExitCode
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import CalcJobNode
 
@@ -148,46 +146,19 @@ class VaspBandWorkChain(VaspRestartWorkChain):
             self.ctx.end_energies = tuple(done[name]['energy'] for name in ENDS)
             self._renew_parameters()
             return None
-        message = f'{failed[0][0]}: {why(failed[0][1])}'
-        self.ctx.message = message
+        name, chain = failed[0]
+        self.ctx.message = f'the {name} endpoint: {why(chain)}'
         self._attach()
-        return self.exit_codes.ERROR_ENDPOINTS.format(message=message)
+        if chain.exit_status in {code.status for code in self.exit_codes.values()}:
+            return ExitCode(chain.exit_status, self.ctx.message)  # electrons, wall time or input: as of a band
+        return self.exit_codes.ERROR_ENDPOINTS.format(message=self.ctx.message)
 
-    def take_over(self) -> None:
-        """Go on where an earlier attempt at the same stopped, in a process that `resume` started."""
-        job = last_job_before(self.node) if self.ctx.resumed else None
-        if job is None:
-            return
-        inputs = self.ctx.inputs
-        if job.base.caching.is_valid_cache:  # it is done, and taken from the database
-            for name in ('band', 'parameters', 'criteria', 'restart_folder'):
-                if name in job.inputs:
-                    inputs[name] = job.inputs[name]
-            self.ctx.climbs = job.inputs.criteria['climbs']
-            self.report(f'going on with what job {job.pk} did')
-            return
-        band = self._band_left_by(job)
-        if band is None:
-            return
-        inputs.band = band
+    def _adopt(self, job: CalcJobNode) -> None:
         self.ctx.climbs = job.inputs.criteria['climbs']
-        self._renew_parameters()
-        if self.ctx.protocol['wavefunctions'] and 'remote_folder' in job.outputs:
-            inputs.restart_folder = job.outputs.remote_folder
-        self.report(f'going on from the last band of job {job.pk}')
 
-    def _band_left_by(self, job: CalcJobNode) -> BandData | None:
-        """Return the last band of a job that was not done, None where it has none."""
-        if 'band' in job.outputs:
-            return job.outputs.band
-        if 'remote_folder' not in job.outputs:
-            return None
+    def _fetch(self, job: CalcJobNode) -> BandData:
         info = Dict({**self._info().get_dict(), 'climbing': job.inputs.criteria['climbs']})
-        try:
-            return fetch_band(job.inputs.band, job.outputs.remote_folder, self.inputs.protocol, info)
-        except (OSError, ValueError) as error:
-            self.report(f'the folder of job {job.pk} holds no band to go on from: {error}')
-            return None
+        return fetch_band(job.inputs.band, job.outputs.remote_folder, self.inputs.protocol, info)
 
     def _further_reports(self) -> dict[str, Dict]:
         found = {name: self.ctx.get(f'endpoint_{name}') for name in ENDS}

@@ -11,7 +11,7 @@ from aiida.orm import AbstractCode, Dict, Float, KpointsData, SinglefileData
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.protocols import closest
-from aiida_embarrier.engines.resumption import is_resumed, taking_finished_jobs
+from aiida_embarrier.engines.resumption import is_resumed, last_job_before, taking_finished_jobs
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
 from aiida_embarrier.engines.vasp.incar import kpoint_mesh, make_incar
@@ -205,6 +205,50 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
                 **self._criteria(),
             }
         )
+
+    # ---------------------------------------------------------------- going on after an interruption
+
+    def take_over(self) -> None:
+        """Go on where an earlier attempt at the same stopped, in a process that `resume` started."""
+        job = last_job_before(self.node) if self.ctx.resumed else None
+        if job is None:
+            return
+        inputs = self.ctx.inputs
+        if job.base.caching.is_valid_cache:  # it is done, and will be taken from the database
+            self._adopt(job)
+            for name in (self._subject, 'parameters', 'criteria', 'restart_folder'):
+                if name in job.inputs:
+                    inputs[name] = job.inputs[name]
+            self.report(f'going on with what job {job.pk} did')
+            return
+        left = self._left_by(job)
+        if left is None:
+            return
+        self._adopt(job)
+        inputs[self._subject] = left
+        if self.ctx.protocol['wavefunctions'] and 'remote_folder' in job.outputs:
+            inputs.restart_folder = job.outputs.remote_folder
+        self._renew_parameters()
+        self.report(f'going on from the last step of job {job.pk}')
+
+    def _adopt(self, job: CalcJobNode) -> None:
+        """Take over how far an earlier attempt had come by the inputs of its last job."""
+
+    def _left_by(self, job: CalcJobNode) -> Any:
+        """Return the last good result of a job that was not done, None where it has none."""
+        if self._subject in job.outputs:
+            return job.outputs[self._subject]
+        if 'remote_folder' not in job.outputs:
+            return None
+        try:
+            return self._fetch(job)
+        except (OSError, ValueError) as error:
+            self.report(f'nothing to go on from is left of job {job.pk}: {error}')
+            return None
+
+    def _fetch(self, job: CalcJobNode) -> Any:
+        """Return the last good result in the folder of a job that was killed before its files were retrieved."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------- running
 

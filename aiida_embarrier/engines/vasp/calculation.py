@@ -59,6 +59,19 @@ def in_vasp_order(layout: Layout, lattice: np.ndarray, positions: np.ndarray) ->
     return node
 
 
+def moved(node: StructureData, lattice: np.ndarray, positions: np.ndarray) -> StructureData:
+    """Return a crystal with other positions, and another cell, with the kinds that it has.
+
+    :param positions: in Å, in the order of its sites.
+    """
+    found = StructureData(cell=lattice.tolist())
+    for kind in node.kinds:
+        found.append_kind(kind)
+    for site, position in zip(node.sites, positions, strict=True):
+        found.append_site(type(site)(kind_name=site.kind_name, position=position.tolist()))
+    return found
+
+
 def write_poscar(path: Path, title: str, layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> None:
     """Write a POSCAR.
 

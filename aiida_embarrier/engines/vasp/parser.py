@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from aiida.orm import Dict, StructureData
+from aiida.orm import Dict
 from aiida.parsers.parser import Parser
 from aiida_vasp.parsers.content_parsers.poscar import PoscarParser
 from aiida_vasp.parsers.content_parsers.stream import StreamParser
@@ -15,8 +15,8 @@ from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.bands.vasp_outcar import OutcarRun, read_outcar
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import structure_from_node
-from aiida_embarrier.engines.vasp.assembly import BandHistory, beside, climbing_image, exact, judge
-from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
+from aiida_embarrier.engines.vasp.assembly import BandHistory, climbing_image, judge, relaxed_geometry
+from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,6 +84,12 @@ class _Parser(Parser):
         # the parser finds `nostart` in every output that does not begin with the version, as those of images
         return sorted(found - {'nostart'})
 
+    def _with_last_words(self, message: str) -> str:
+        """Return a message with the last line that the program or the scheduler wrote to its error output."""
+        text = self._with_file('_scheduler-stderr.txt', lambda handle: handle.read()) or ''
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f'{message}; its error output ends with: {lines[-1][:200]}' if lines else message
+
     def _times(self, runs: Sequence[OutcarRun]) -> dict[str, float]:
         """Return wall time and that times the cores; images run side by side, each knows the cores of all."""
         wall = max((run.wall_s for run in runs), default=0.0)
@@ -127,10 +133,12 @@ class VaspStructureParser(_Parser):
             **self._times([run]),
         }
         if not run.steps and run.unfinished is None and not notifications:
-            self._results(**report)
+            self._results(**report, message=self._with_last_words('VASP did not begin'))
             return codes.ERROR_VASP_DID_NOT_EXECUTE
         if steps:
             report |= self._last_good(steps[-1], run)
+        else:
+            report['message'] = self._with_last_words('no step was completed')
         converged = bool(run.steps) and run.scf_converged(-1)
         critical = self._critical(notifications, converged and run.finished)
         self._results(**report)
@@ -163,17 +171,9 @@ class VaspStructureParser(_Parser):
         plain = structure_from_node(node, kinds)
         layout = layout_of(*kinds_of(plain), self._protocol)
         before = plain.lattice.matrix
-        lattice = before if step.lattice is None or self._criteria['cell'] == 'fixed' else step.lattice
-        # fractional positions are compared, as the cell may have changed its shape
-        reference = plain.frac_coords[list(layout.order)] @ lattice
-        printed = beside(step.positions, reference, lattice)
-        positions = exact(printed, self._contcar('CONTCAR'), lattice)[layout.inverse]
-        found = StructureData(cell=lattice.tolist())
-        for kind in node.kinds:
-            found.append_kind(kind)
-        for site, position in zip(node.sites, positions, strict=True):
-            found.append_site(type(site)(kind_name=site.kind_name, position=position.tolist()))
-        self.out('structure', found)
+        fixed = self._criteria['cell'] == 'fixed'
+        lattice, positions = relaxed_geometry(plain, layout, step, self._contcar('CONTCAR'), fixed)
+        self.out('structure', moved(node, lattice, positions))
         max_force = float(np.linalg.norm(step.forces, axis=1).max())
         moments = None if step.moments is None or len(step.moments) != len(positions) else step.moments[layout.inverse]
         return {
@@ -213,7 +213,7 @@ class VaspBandParser(_Parser):
         }
         started = any(run.steps or run.unfinished for run in runs)
         if not started and not notifications:
-            self._results(**report, message='VASP did not begin')
+            self._results(**report, message=self._with_last_words('VASP did not begin'))
             return codes.ERROR_VASP_DID_NOT_EXECUTE
         last = n_steps - 1
         broken = history.broken(last) if n_steps else []
@@ -225,6 +225,10 @@ class VaspBandParser(_Parser):
         if good:
             converged, message, further = self._last_good(history, good, all(finished) and not broken + unconverged)
             report |= further
+        if unconverged:
+            message = f'electrons of image {_listed(unconverged)} did not converge in {runs[0].nelm} steps; {message}'
+        if not good:
+            message = self._with_last_words(message)
         critical = self._critical(notifications, bool(good) and not unconverged and all(finished))
         self._results(**report, message=message)
         if self.node.exit_status == codes.ERROR_SCHEDULER_OUT_OF_MEMORY.status:

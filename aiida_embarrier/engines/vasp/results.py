@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 from aiida.engine import calcfunction
-from aiida.orm import Dict, RemoteData
+from aiida.orm import Dict, RemoteData, StructureData
 
-from aiida_embarrier.bands.band import BandInfo
-from aiida_embarrier.bands.vasp_outcar import read_outcar
+from aiida_embarrier.bands.band import BandInfo, kinds_of
+from aiida_embarrier.bands.vasp_outcar import OutcarRun, read_outcar
 from aiida_embarrier.data.band import BandData
-from aiida_embarrier.data.convert import node_from_structure
-from aiida_embarrier.engines.vasp.assembly import BandHistory, with_endpoint
+from aiida_embarrier.data.convert import node_from_structure, structure_from_node
+from aiida_embarrier.engines.vasp.assembly import BandHistory, relaxed_geometry, with_endpoint
 
-__all__ = ('collect', 'conclude', 'endpoints_of', 'fetch_band', 'start_band')
+__all__ = ('collect', 'conclude', 'endpoints_of', 'fetch_band', 'fetch_structure', 'start_band')
 
 
 @calcfunction
@@ -110,13 +110,7 @@ def fetch_band(band: BandData, folder: RemoteData, protocol: Dict, info: Dict) -
     from aiida_embarrier.engines.vasp.calculation import layout_of
 
     start = band.band
-    runs = []
-    with tempfile.TemporaryDirectory() as here:
-        for image in range(1, start.n_images - 1):
-            path = Path(here) / f'OUTCAR_{image}'
-            folder.getfile(f'{image:02d}/OUTCAR', str(path))
-            with path.open(encoding='utf8', errors='replace') as handle:
-                runs.append(read_outcar(handle))
+    runs = [_remote_outcar(folder, f'{image:02d}/OUTCAR') for image in range(1, start.n_images - 1)]
     layout = layout_of(start.kinds, start.kind_indices, protocol.get_dict())
     history = BandHistory(start, layout, runs, [None] * len(runs))
     good = [index for index in range(history.n_steps) if not history.broken(index)]
@@ -124,3 +118,34 @@ def fetch_band(band: BandData, folder: RemoteData, protocol: Dict, info: Dict) -
         raise ValueError('no step of the band was completed')
     names = set(BandInfo().to_dict())
     return BandData(history.band(good[-1], **{key: value for key, value in info.get_dict().items() if key in names}))
+
+
+@calcfunction
+def fetch_structure(
+    structure: StructureData, folder: RemoteData, protocol: Dict, criteria: Dict, kinds: Dict | None = None
+) -> StructureData:
+    """Return the last structure in the folder of a relaxation that was killed before its files were retrieved.
+
+    :param structure: the structure that the job started from.
+    :param criteria: of the job: `cell`.
+    :raises OSError: where the folder cannot be read.
+    :raises ValueError: where no step was completed.
+    """
+    from aiida_embarrier.engines.vasp.calculation import layout_of, moved
+
+    plain = structure_from_node(structure, kinds)
+    good = [step for step in _remote_outcar(folder, 'OUTCAR').steps if step.is_finite]
+    if not good:
+        raise ValueError('no step of the relaxation was completed')
+    layout = layout_of(*kinds_of(plain), protocol.get_dict())
+    lattice, positions = relaxed_geometry(plain, layout, good[-1], None, criteria['cell'] == 'fixed')
+    return moved(structure, lattice, positions)
+
+
+def _remote_outcar(folder: RemoteData, name: str) -> OutcarRun:
+    """Return what an OUTCAR in the folder of a job says."""
+    with tempfile.TemporaryDirectory() as here:
+        path = Path(here) / 'OUTCAR'
+        folder.getfile(name, str(path))
+        with path.open(encoding='utf8', errors='replace') as handle:
+            return read_outcar(handle)

@@ -12,6 +12,7 @@ from aiida_embarrier.data.convert import structure_from_node
 from aiida_embarrier.engines.vasp.base import CODES, VaspRestartWorkChain
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation
 from aiida_embarrier.engines.vasp.incar import Task
+from aiida_embarrier.engines.vasp.results import fetch_structure
 from aiida_embarrier.jobs.schemas import Status
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class VaspStructureWorkChain(VaspRestartWorkChain):
         )
         spec.outline(
             cls.setup,
+            cls.take_over,
             while_(cls.should_run_process)(cls.run_process, cls.inspect_process),
             cls.results,
         )
@@ -93,6 +95,16 @@ class VaspStructureWorkChain(VaspRestartWorkChain):
 
     def _shorter_steps(self) -> dict[str, Any]:
         return {'POTIM': self._incar().get('POTIM', 0.5) / 2}
+
+    def _fetch(self, job: CalcJobNode) -> StructureData:
+        kinds = {'kinds': self.inputs.kinds} if 'kinds' in self.inputs else {}
+        return fetch_structure(
+            structure=job.inputs.structure,
+            folder=job.outputs.remote_folder,
+            protocol=self.inputs.protocol,
+            criteria=job.inputs.criteria,
+            **kinds,
+        )
 
     @process_handler(priority=470, exit_codes=[CODES.ERROR_IONIC_NOT_CONVERGED])
     def handle_ionic(self, node: CalcJobNode) -> ProcessHandlerReport:
