@@ -67,6 +67,26 @@ class CurvedCosine(Surface):
         return float(energy), gradient
 
 
+class TwinValleys(Surface):
+    """Two valleys at y = ±w beside each other: E = h/2 (1 - cos 2πx/L) + d ((y/w)² - 1)² + k/2 z².
+
+    On the ridge between them, y = 0, no force leads into a valley.
+    """
+
+    height, period, depth, width, stiffness = 0.4, 3.0, 0.05, 0.4, 8.0
+
+    def value(self, r):
+        x, y, z = r
+        phase, well = 2 * np.pi * x / self.period, (y / self.width) ** 2 - 1
+        energy = self.height / 2 * (1 - np.cos(phase)) + self.depth * well**2 + self.stiffness / 2 * z**2
+        gradient = [
+            self.height * np.pi / self.period * np.sin(phase),
+            4 * self.depth * well * y / self.width**2,
+            self.stiffness * z,
+        ]
+        return float(energy), gradient
+
+
 class Slope(Surface):
     """A valley that only goes down: the highest image is the first."""
 

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from aiida_embarrier.structures.endpoints import Endpoints
     from aiida_embarrier.structures.hops import Hop
 
-__all__ = ('align', 'create_endpoints', 'interpolate', 'reinterpolate', 'resolve_hop', 'resolve_hops', 'summarise')
+__all__ = (
+    'align',
+    'create_endpoints',
+    'interpolate',
+    'rattle',
+    'reinterpolate',
+    'resolve_hop',
+    'resolve_hops',
+    'summarise',
+)
 
 #: Labels of the states of a hop that stands alone.
 ENDS = {'initial': 'initial', 'final': 'final'}
@@ -215,6 +224,30 @@ def align(initial: StructureData, final: StructureData, parameters: Dict, kinds:
         # What a host was rebuilt from is less exact than a host: a check by forces and energies follows in any case.
         path['states'] = _states(host, *ends, TOLERANCE)
     return {'initial': first, 'final': last, 'path': Dict(path)}
+
+
+@calcfunction
+def rattle(parameters: Dict, **structures: StructureData) -> dict[str, StructureData]:
+    """Move the atoms of crystals at random, so that their relaxation keeps no symmetry.
+
+    :param parameters: `amplitude`, the standard deviation of each coordinate in Å, and `seed`. What a crystal gets
+        depends on its label too, not on the others; on the average its atoms stay where they are.
+    :param structures: the crystals by their labels.
+    :return: the moved crystals by the same labels, with the same kinds.
+    """
+    import zlib
+
+    import numpy as np
+
+    moved = {}
+    for label, node in structures.items():
+        random = np.random.default_rng([parameters['seed'], zlib.crc32(label.encode())])
+        shifts = random.normal(scale=parameters['amplitude'], size=(len(node.sites), 3))
+        moved[label] = node.clone()
+        moved[label].reset_sites_positions(
+            [list(place) for place in np.array([site.position for site in node.sites]) + shifts - shifts.mean(axis=0)]
+        )
+    return moved
 
 
 @calcfunction

@@ -28,6 +28,9 @@ INTERPOLATIONS = ('idpp', 'linear')
 MECHANISMS = ('vacancy', 'interstitial', 'any')
 LATTICE_POLICIES = ('refuse', 'initial', 'mean', 'per_image')
 
+#: Larger random displacements in Å would make another crystal of it.
+LARGEST_RATTLE = 0.5
+
 #: The work chains of an engine, as the namespaces of their inputs are called.
 KINDS = ('relax', 'neb')
 
@@ -103,6 +106,20 @@ def check_distance(value: Any) -> str | None:
     """Check that a value is a length."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e3:
         return f'{value!r} is no distance in Å'
+    return None
+
+
+def check_rattle(value: Any) -> str | None:
+    """Check that a value is a displacement of atoms that leaves a crystal what it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_RATTLE:
+        return f'{value!r} is no random displacement in Å: 0 for none, 0.05 for a little, {LARGEST_RATTLE:g} at most'
+    return None
+
+
+def check_seed(value: Any) -> str | None:
+    """Check that a value can be the seed of random numbers."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return f'{value!r} is no seed: give a whole number, 0 or more'
     return None
 
 
@@ -194,6 +211,8 @@ PROTOCOL_CHECKS: dict[str, Check] = {
     'relax_host': one_of(*HOST_TREATMENTS),
     'relax_endpoints': check_flag,
     'map_endpoints': check_flag,
+    'rattle': check_rattle,
+    'rattle_seed': check_seed,
     'n_images': check_n_images,
     'interpolation': one_of(*INTERPOLATIONS),
     'min_image_distance': check_distance,
@@ -269,6 +288,8 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
     message = check_relaxed_host(inputs)
     if message is not None:
         return message
+    if 'rattle' in inputs and 'band' in inputs:
+        return 'the ends of a given band are not relaxed, so there is nothing to rattle: leave out `rattle`'
     try:
         if 'structure' in inputs:
             resolve_hop(inputs['structure'], inputs['hop'].get_dict(), inputs.get('kinds'))
@@ -303,6 +324,8 @@ def alignment_of(inputs: Any) -> dict[str, Any]:
 
 def validate_engine_inputs(inputs: Any) -> str | None:
     """Check the inputs of the engine, and of one that prepares bands, against the specifications of their chains."""
+    if 'rattle' in inputs and 'relax_endpoints' in inputs and not inputs['relax_endpoints'].value:
+        return 'endpoints that are not relaxed are not rattled either: leave out `rattle`, or relax the endpoints'
     engine = get_engine(inputs['engine'].value)
     if 'charge' in inputs and inputs['charge'].value != 0 and 'charge' not in engine.capabilities:
         return (

@@ -96,7 +96,7 @@ def validate_inputs(inputs: Any, _: Any) -> str | None:
         name = variable['key'].partition('.')[0]
         if 'structure' not in given and name in ('supercell', 'min_image_distance', 'relax_host'):
             return f'{name!r} has no influence on given endpoints or bands: start from a crystal and a hop to vary it'
-        if 'band' in given and (name in AFTER_ENDPOINTS or name == 'relax_endpoints'):
+        if 'band' in given and (name in AFTER_ENDPOINTS or name in ('relax_endpoints', 'rattle')):
             return f'{name!r} has no influence on a given band: start from a crystal and a hop, or from two endpoints'
         if name == 'min_image_distance' and 'supercell' in given:
             return "'min_image_distance' has no influence beside a given supercell: leave out one of them"

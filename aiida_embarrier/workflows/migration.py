@@ -10,7 +10,7 @@ from aiida.orm import Bool, Dict, Float, Int, List, Str, StructureData
 from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.calculations.mapping import map_endpoints, verdict
-from aiida_embarrier.calculations.paths import interpolate, summarise
+from aiida_embarrier.calculations.paths import interpolate, rattle, summarise
 from aiida_embarrier.engines.base import get_engine, status_of, why
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
@@ -26,7 +26,7 @@ from aiida_embarrier.workflows.barrier_inputs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aiida.engine import ExitCode, ProcessBuilder
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
@@ -82,6 +82,21 @@ class MigrationWorkChain(WorkChain):
             default=lambda: Bool(True),
             help='Relax only one of endpoints that symmetry makes of each other, and map it onto the others. A mapped '
             'endpoint is checked by one evaluation; where that does not confirm it, it is relaxed.',
+        )
+        spec.input(
+            'rattle',
+            valid_type=Float,
+            required=False,
+            validator=port_validator(PROTOCOL_CHECKS['rattle']),
+            help='Standard deviation of random displacements in Å, in each direction, before endpoints are relaxed. '
+            'A relaxation keeps the symmetry that it starts with, and stops on a saddle if the symmetric place is one.',
+        )
+        spec.input(
+            'rattle_seed',
+            valid_type=Int,
+            required=False,
+            validator=port_validator(PROTOCOL_CHECKS['rattle_seed']),
+            help='Seed of these displacements; 0 unless given.',
         )
         spec.input(
             'n_images',
@@ -172,6 +187,9 @@ class MigrationWorkChain(WorkChain):
         builder.n_images = Int(resolved['n_images'])
         builder.interpolation = Str(resolved['interpolation'])
         builder.min_image_distance = Float(resolved['min_image_distance'])
+        if resolved['rattle']:
+            builder.rattle = Float(resolved['rattle'])
+            builder.rattle_seed = Int(resolved['rattle_seed'])
         if resolved['supercell'] is not None:
             builder.supercell = List(resolved['supercell'])
         if charge is not None:
@@ -305,11 +323,27 @@ class MigrationWorkChain(WorkChain):
     def relax_endpoints(self) -> Any:
         """Relax the endpoints at fixed cell: of those that symmetry makes of each other one."""
         labels = self._states.get('representatives', list(self.ctx.unrelaxed))
-        node = self._relax_states({label: self.ctx.unrelaxed[label] for label in labels}, 'relax_endpoints')
+        node = self._relax_states(self._to_relax(labels, 'rattle_endpoints'), 'relax_endpoints')
         mapped = len(self._states.get('mapped', {}))
         rest = f', {mapped} more follow(s) by symmetry' if mapped else ''
         self.report(f'relaxing {len(labels)} endpoint(s) at fixed cell{rest}: {node.pk}')
         return ToContext(relax_endpoints=node)
+
+    def _to_relax(self, labels: Iterable[str], step: str) -> dict[str, StructureData]:
+        """Return states as their relaxation starts: where asked for rattled. Mappings go on from what they were before.
+
+        :param step: name of the step that rattles them.
+        """
+        states: dict[str, StructureData] = {label: self.ctx.unrelaxed[label] for label in labels}
+        if 'rattle' not in self.inputs or self.inputs.rattle.value == 0:
+            return states
+        seed = self.inputs.rattle_seed.value if 'rattle_seed' in self.inputs else 0
+        self.report(f'rattling {len(states)} endpoint(s) by {self.inputs.rattle.value:g} Å, seed {seed}')
+        return rattle(  # type: ignore[no-any-return]
+            parameters=Dict({'amplitude': self.inputs.rattle.value, 'seed': seed}),
+            **states,
+            metadata={'call_link_label': step},
+        )
 
     def inspect_endpoints(self) -> None:
         """Take the relaxed endpoints."""
@@ -375,7 +409,7 @@ class MigrationWorkChain(WorkChain):
 
     def relax_refused_endpoints(self) -> Any:
         """Relax the endpoints that no mapping holds for."""
-        structures = {label: self.ctx.unrelaxed[label] for label in self.ctx.refused}
+        structures = self._to_relax(self.ctx.refused, 'rattle_refused_endpoints')
         node = self._relax_states(structures, 'relax_refused_endpoints')
         self.report(f'relaxing {len(structures)} endpoint(s) from scratch: {node.pk}')
         return ToContext(relax_refused_endpoints=node)

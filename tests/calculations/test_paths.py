@@ -97,6 +97,20 @@ def test_align_finds_the_ion_and_warns_of_a_small_cell(ends):
     assert 'periodic images of the migrating Al are 8.10 Å apart, less than 10 Å' in made['path']['warnings'][0]
 
 
+def test_rattle_is_repeatable_and_moves_no_centre(ends):
+    parameters = Dict({'amplitude': 0.05, 'seed': 3})
+    both = paths.rattle(parameters, initial=ends[0], final=ends[1])
+    alone = paths.rattle(parameters, initial=ends[0])
+    before, after = ([site.position for site in node.sites] for node in (ends[0], both['initial']))
+    shifts = np.subtract(after, before)
+    assert shifts.std() == pytest.approx(0.05, rel=0.3)
+    assert shifts.mean(axis=0) == pytest.approx([0, 0, 0], abs=1e-12)
+    assert [site.position for site in alone['initial'].sites] == after
+    other = paths.rattle(Dict({'amplitude': 0.05, 'seed': 4}), initial=ends[0])
+    assert [site.position for site in other['initial'].sites] != after
+    assert [site.kind_name for site in both['final'].sites] == [site.kind_name for site in ends[1].sites]
+
+
 @pytest.mark.parametrize('interpolation', ['idpp', 'linear'])
 def test_interpolate(ends, interpolation):
     path = Dict({'mobile': [0], 'mechanism': 'vacancy', 'host': 'Al', 'equivalent_endpoints': True})

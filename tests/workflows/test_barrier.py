@@ -1,14 +1,20 @@
 """The barrier work chain: every way in, every output, and what bad input gets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 from aiida.orm import CalcJobNode, Dict, Int, to_aiida_type
+from analytic_surfaces import TwinValleys
+from potential_systems import relaxed_with, surface
+from pymatgen.core import Structure
 from systems import EMT, aluminium, aluminium_vacancy_ends, straight_band
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure
+from aiida_embarrier.potentials.loading import load_model
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 from aiida_embarrier.workflows.barrier_inputs import validate_inputs
 
@@ -230,6 +236,8 @@ def test_bad_engine_inputs_are_refused_at_launch(build):
         ({'waypoints': [[1, 2]]}, '[1, 2] is no position'),
         ({'supercell': [0, 1, 1]}, '[0, 1, 1] is no supercell'),
         ({'min_image_distance': -1.0}, '-1.0 is no distance'),
+        ({'rattle': 2.0}, '2.0 is no random displacement in Å'),
+        ({'rattle_seed': -1}, '-1 is no seed'),
         ({'alignment': {'lattice_polcy': 'mean'}}, "did you mean 'lattice_policy'"),
         ({'alignment': {'lattice_policy': 'men'}}, "lattice_policy: 'men' is not one of refuse, initial, mean"),
         ({'alignment': {'threshold': 'far'}}, "threshold: 'far' is no distance"),
@@ -412,3 +420,49 @@ def test_band_that_cannot_be_computed_at_all(build):
     assert 'no_such_module' in node.exit_message
     assert len(jobs_of(node)) == 1
     assert 'band' not in node.outputs
+
+
+@pytest.mark.slow
+def test_rattled_endpoints_leave_the_symmetry_that_holds_them_on_a_saddle(worker_code):
+    """The endpoints lie on the ridge between two valleys, where a relaxation stays without a force."""
+    still = [1.5, 10, 10]  # an atom without forces: rattling moves no centre
+    cell = np.diag([20.0] * 3)
+    ridge = [Structure(cell, ['Li', 'O'], [[x, 0, 0], still], coords_are_cartesian=True) for x in (0, 3)]
+    unrattled = relaxed_with([ridge[0].to_ase_atoms()], load_model(surface('TwinValleys'), 'cpu'))[0]
+    assert unrattled.positions[0] == pytest.approx(np.zeros(3))
+    worker_code.computer.set_minimum_job_poll_interval(0.0)
+    builder = MigrationBarrierWorkChain.get_builder_from_protocol(
+        worker_code,
+        initial=node_from_structure(ridge[0])[0],
+        final=node_from_structure(ridge[1])[0],
+        overrides={
+            'n_images': 5,
+            'rattle': 0.1,
+            'rattle_seed': 1,
+            'engine': {
+                'potential': {'name': 'ase', 'calculator': 'analytic_surfaces:TwinValleys', 'distribution': None},
+                'settings': {'processes': 1},
+            },
+        },
+        options={'environment_variables': {'PYTHONPATH': str(Path(__file__).parents[1])}},
+    )
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    steps = [child.process_label for child in node.called]
+    assert steps.count('rattle') == 1
+    assert set(next(child for child in node.called if child.process_label == 'rattle').outputs) == {'initial'}
+    assert node.outputs.summary['endpoint_mapping'] == 'verified', 'the other end is mapped from the relaxed one'
+    places = [abs(node.outputs[label].sites[0].position[1]) for label in ('initial', 'final')]
+    assert places == pytest.approx([TwinValleys.width] * 2, abs=0.05)
+    assert node.outputs.band.band.energies[[0, -1]] == pytest.approx([0, 0], abs=2e-3)
+    assert (node.inputs.rattle.value, node.inputs.rattle_seed.value) == (0.1, 1)
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_rattle_without_a_relaxation_is_refused(build):
+    crystal, _ = node_from_structure(aluminium((1, 1, 1)))
+    hop = {'ion': 'Al', 'number': 0}
+    builder = build(structure=crystal, hop=hop, overrides={'rattle': 0.05, 'relax_endpoints': False})
+    assert 'endpoints that are not relaxed are not rattled' in validate_inputs(dict(builder), None)
+    builder = build(band=BandData(straight_band()), overrides={'rattle': 0.05})
+    assert 'leave out `rattle`' in validate_inputs(dict(builder), None)

@@ -15,6 +15,7 @@ from aiida_embarrier.cli.launch.settings import (
     N_IMAGES,
     POTENTIAL,
     PREPARE_WITH,
+    RATTLE,
     job_inputs,
     method_inputs,
 )
@@ -39,6 +40,7 @@ Examples:
 @PREPARE_WITH
 @N_IMAGES
 @MIN_DISTANCE
+@RATTLE
 @JOBS
 @click.option(
     '--dry-run',
@@ -55,6 +57,7 @@ def command(
     prepare_with: str | None,
     n_images: int | None,
     min_image_distance: float | None,
+    rattle: float | None,
     jobs: dict[str, Any],
     dry_run: Path | None,
     **how: Any,
@@ -68,6 +71,7 @@ def command(
         potential=potential,
         n_images=n_images,
         min_image_distance=min_image_distance,
+        rattle=rattle,
     )
     if dry_run is not None:
         _write(dry_run, path_inputs(**path), settings, how['output_format'])

@@ -14,6 +14,7 @@ from aiida_embarrier.cli.launch.settings import (
     N_IMAGES,
     POTENTIAL,
     PREPARE_WITH,
+    RATTLE,
     job_inputs,
     method_inputs,
 )
@@ -64,6 +65,7 @@ def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
 @PREPARE_WITH
 @N_IMAGES
 @MIN_DISTANCE
+@RATTLE
 @JOBS
 @START
 @with_profile
@@ -78,6 +80,7 @@ def command(
     prepare_with: str | None,
     n_images: int | None,
     min_image_distance: float | None,
+    rattle: float | None,
     jobs: dict[str, Any],
     **how: Any,
 ) -> None:
@@ -98,6 +101,7 @@ def command(
         potential=potential,
         n_images=n_images,
         min_image_distance=min_image_distance,
+        rattle=rattle,
     )
     builder = MigrationNetworkWorkChain.get_builder_from_protocol(
         structure=crystal,

@@ -36,6 +36,7 @@ __all__ = (
     'POTENTIAL',
     'PREPARE_WITH',
     'QUANTITY',
+    'RATTLE',
     'job_inputs',
     'method_inputs',
 )
@@ -58,6 +59,14 @@ MIN_DISTANCE = click.option(
     type=float,
     metavar='Å',
     help='Distance between periodic images of the ion, with FILE.',
+)
+
+RATTLE = click.option(
+    '--rattle',
+    type=float,
+    metavar='Å',
+    help='Random displacements of the atoms before endpoints are relaxed, so that these keep no symmetry; 0.05 does. '
+    'The seed: --set rattle_seed=N.',
 )
 
 QUANTITY = click.option(
