@@ -135,6 +135,11 @@ def test_folders_that_are_refused(parse, tmp_path):
         parse('embarrier.import.quantumespresso', NEB_X, mechanisms='any')
 
 
+@pytest.mark.parametrize('name', ['embarrier.import.vasp', 'embarrier.import.quantumespresso'])
+def test_a_calculation_knows_its_importer(name):
+    assert CalculationFactory(name).get_importer().__class__ is CalcJobImporterFactory(name)
+
+
 def test_settings(aiida_profile):
     assert validate_settings(None, None) is None
     assert validate_settings(Dict({'mechanism': 'any'}), None) is None
