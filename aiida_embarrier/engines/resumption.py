@@ -44,13 +44,16 @@ def is_resumed(node: ProcessNode) -> bool:
 
 
 @contextmanager
-def taking_finished_jobs(resumed: bool) -> Iterator[None]:
-    """Let jobs that are made inside be taken from the database where they were done, if so."""
+def taking_finished_jobs(resumed: bool, jobs: str = OUR_JOBS) -> Iterator[None]:
+    """Let jobs that are made inside be taken from the database where they were done, if so.
+
+    :param jobs: which, as the configuration of AiiDA's caching names them.
+    """
     if not resumed:
         yield
         return
     error: BaseException | None = None
-    with enable_caching(identifier=OUR_JOBS):
+    with enable_caching(identifier=jobs):
         try:
             yield
         except BaseException as caught:  # AiiDA would leave caching switched on

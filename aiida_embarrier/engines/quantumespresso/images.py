@@ -59,7 +59,7 @@ class QuantumEspressoImagesWorkChain(WorkChain):
                 )
             inputs = pw_inputs_of(structure, prepared, settings, self.inputs.code, job_options(self.inputs))
             awaited[label] = self.submit(
-                WorkflowFactory('quantumespresso.pw.base'), **inputs, metadata={'call_link_label': label}
+                WorkflowFactory('embarrier.quantumespresso.pw'), **inputs, metadata={'call_link_label': label}
             )
         self.ctx.labels = sorted(awaited)
         self.report(f'evaluating {len(awaited)} images: {", ".join(str(node.pk) for node in awaited.values())}')

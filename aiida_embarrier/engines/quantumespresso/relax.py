@@ -127,7 +127,7 @@ class PwChain:
 class QuantumEspressoRelaxWorkChain(WorkChain):
     """Relax structures with pw.x, side by side, each in its own jobs.
 
-    The restarts of a job are those of aiida-quantumespresso's PwBaseWorkChain. A cell is relaxed again until it is in
+    The restarts of a job are those of aiida-quantumespresso. A cell is relaxed again until it is in
     the basis that belongs to it. One that fails does not spoil the others, and the last good structure is an output in
     any case.
     """
@@ -209,7 +209,7 @@ class QuantumEspressoRelaxWorkChain(WorkChain):
             )
             name = f'{label}_{len(state["chains"]) + 1}'
             node = self.submit(
-                WorkflowFactory('quantumespresso.pw.base'), **inputs, metadata={'call_link_label': f'relax_{name}'}
+                WorkflowFactory('embarrier.quantumespresso.pw'), **inputs, metadata={'call_link_label': f'relax_{name}'}
             )
             state['chains'].append(name)
             awaited[f'chain_{name}'] = node
