@@ -131,7 +131,7 @@ class MigrationBarrierWorkChain(PreparedMigrationWorkChain):
 
         :param code: the code of the engine; for the potential engine that of `embarrier-worker`. For an engine with
             several programs, and where another engine prepares the band, a mapping of the names of the programs to
-            codes, as the engines have them in :attr:`~aiida_embarrier.engines.base.Engine.codes`.
+            codes, as `codes` of :class:`~aiida_embarrier.engines.base.Engine` has them.
         :param protocol: `fast`, `balanced` (default) or `stringent`.
         :param overrides: nested mapping of values that replace those of the protocol; a misspelt key is an error.
             `aiida-embarrier show-protocol` prints all keys.

@@ -83,7 +83,7 @@ class Task:
 
 
 def kpoint_mesh(lattice: Any, settings: Mapping[str, Any]) -> list[int]:
-    """Return the divisions of the mesh, as VASP makes them of KSPACING: ceil(|b_i| / kspacing), at least 1.
+    """Return the divisions of the mesh, as VASP makes them of KSPACING: `ceil(|b_i| / kspacing)`, at least 1.
 
     :param lattice: lattice vectors as rows in Å, shape (3, 3).
     :param settings: the protocol of the engine: `kmesh` or `kspacing` in 1/Å.
