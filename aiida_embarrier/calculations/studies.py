@@ -13,7 +13,7 @@ from aiida_embarrier.calculations.results import cost_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ('recommend', 'setting_text', 'tabulate_potentials', 'tabulate_settings')
+__all__ = ('only_for', 'recommend', 'setting_text', 'tabulate_potentials', 'tabulate_settings')
 
 #: The step of a barrier whose cost a study does not count: it depends on none of the usual settings.
 HOST = 'relax_host'
@@ -52,6 +52,7 @@ def tabulate_settings(parameters: Dict, **summaries: Dict) -> Dict:
         finest = rows[-1].get(settings['quantity']) if rows[-1]['status'] == 'converged' else None
         _compare(rows, settings['quantity'], finest)
         recommended, message = recommend(rows, settings['tolerance'])
+        message += only_for(rows, settings['quantity'], settings['tolerance'])
         variables.append({'key': variable['key'], 'rows': rows, 'recommended': recommended, 'message': message})
     return Dict(
         {
@@ -141,6 +142,29 @@ def setting_text(value: Any) -> str:
     if value and isinstance(value[0], list | tuple):
         return ' / '.join(' '.join(map(str, row)) for row in value)
     return '×'.join(map(str, value))
+
+
+def only_for(rows: Sequence[Mapping[str, Any]], quantity: str, tolerance: float) -> str:
+    """Return what has to be added to a recommendation where another barrier limits the rate; nothing elsewhere.
+
+    :param rows: from the coarsest to the finest setting, with all barriers in eV.
+    :param quantity: the barrier that was compared.
+    :param tolerance: in eV.
+    """
+    apart = [
+        row for row in rows if row['status'] == 'converged' and abs(row['rate_limiting'] - row[quantity]) > tolerance
+    ]
+    if not apart:
+        return ''
+    row = apart[-1]
+    usable = [dict(row) for row in rows if row['status'] == 'converged']
+    _compare(usable, 'rate_limiting', usable[-1]['rate_limiting'])
+    spread = max(abs(row['difference']) for row in usable)
+    return (
+        f'. This holds for the {quantity} barrier only: at {row["text"]} the rate-limiting one is '
+        f'{row["rate_limiting"]:.3f} eV, not {row[quantity]:.3f} eV, and changes by up to {1000 * spread:.1f} meV over '
+        'these settings; compare it by `--quantity rate_limiting`'
+    )
 
 
 def recommend(rows: Sequence[Mapping[str, Any]], tolerance: float) -> tuple[Any, str]:

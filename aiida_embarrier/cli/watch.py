@@ -134,7 +134,9 @@ class Watcher:
 
     def _look_at(self, job: CalcJobNode) -> dict[str, Any]:
         from aiida_embarrier.jobs.progress import JobHistory
+        from aiida_embarrier.queries.runs import run_of
 
+        run = run_of(job, self.process)
         history = self._histories.setdefault(job.uuid, JobHistory())
         problem = output = None
         self.connected |= self._follower.connects(job)
@@ -152,17 +154,18 @@ class Watcher:
             'step': _way_to(job, self.process),
             'problem': problem,
             'output': None if output is None else dict(zip(('file', 'line'), output, strict=True)),
-            'tasks': [_describe(task, job.pk) for task in history.tasks.values()],
+            'tasks': [_describe(task, job.pk, run) for task in history.tasks.values()],
         }
 
 
-def _describe(task: TaskHistory, job: int) -> dict[str, Any]:
+def _describe(task: TaskHistory, job: int, run: str | None = None) -> dict[str, Any]:
     from aiida_embarrier.jobs.progress import residual
+    from aiida_embarrier.queries.runs import task_name
 
     last = task.last if task.steps else {}
     return {
         'job': job,
-        'task': task.label,
+        'task': task_name(run, task.label),
         'state': last.get('status', 'running') if task.steps else 'ended',
         'message': task.message,
         'step': last.get('step'),

@@ -8,6 +8,7 @@ from aiida.orm import CalcJobNode
 
 from aiida_embarrier.jobs.progress import JobHistory, read_lines
 from aiida_embarrier.jobs.schemas import PROGRESS_FILE
+from aiida_embarrier.queries.runs import call_label, run_of, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,29 +30,27 @@ def task_histories(
 
     :param process: a job, or anything above jobs.
     :param read_running: returns the progress lines of a job that was not retrieved; None to leave such jobs out.
-    :returns: by the label of the task, with the label of its step before it where the process has several.
+    :returns: by the label of the task, with the label of its step before it where the process has several; in a study
+        by what tells its runs apart, such as `n_images = 7`.
     """
     jobs = [process] if isinstance(process, CalcJobNode) else process.called_descendants
     chains: dict[int, JobHistory] = {}
     names: dict[int, str] = {}
+    runs: dict[int, str | None] = {}
     for job in sorted((job for job in jobs if isinstance(job, CalcJobNode)), key=lambda job: job.pk):
         chain = job if job.caller is None or isinstance(process, CalcJobNode) else job.caller
         lines = _lines_of(job, read_running)
         chains.setdefault(chain.pk, JobHistory()).add({**line, 'job': job.pk} for line in lines)
-        names[chain.pk] = _name(chain)
+        names[chain.pk] = call_label(chain) or str(chain.pk)
+        runs[chain.pk] = run_of(job, process)
     histories = {}
     for pk, history in chains.items():
         for label, task in history.tasks.items():
             name = label if len(chains) == 1 else f'{names[pk]} {label}'
+            if runs[pk] is not None:
+                name = task_name(runs[pk], label)
             histories[name if name not in histories else f'{name} ({pk})'] = task
     return histories
-
-
-def _name(chain: ProcessNode) -> str:
-    """Return what the caller of a work chain calls it."""
-    link = chain.base.links.get_incoming().all()
-    labels = [entry.link_label for entry in link if entry.link_type.value.startswith('call')]
-    return labels[0] if labels and labels[0] != 'CALL' else str(chain.pk)
 
 
 def _lines_of(

@@ -202,9 +202,10 @@ def test_convergence_is_shown_and_drawn(run, result, tmp_path):
     table = {'variables': [variable], 'quantity': 'forward', 'tolerance': 0.01, 'n_force_evaluations': 99}
     node = result('convergence', table=Dict(table))
     lines = [line.split() for line in run('show', node.pk).splitlines()]
-    assert ['*', '3', '0.400', '+4.0', '0.040', '5', '31', '20', '3', 'converged'] in lines
-    assert ['5', '-', '-', '-', '-', '-', '-', '-', 'failed'] in lines
+    assert ['*', '3', '0.400', '+4.0', '0.400', '0.040', '5', '31', '20', '3', 'converged'] in lines
+    assert ['5', '-', '-', '-', '-', '-', '-', '-', '-', 'failed'] in lines
     assert ['5:', 'the', 'memory', 'is', 'full'] in lines
+    assert ['warning', '(3,', '7):', 'small', 'cell'] in lines
     assert json.loads(run('show', node.pk, '--format', 'json'))['variables'][0]['recommended'] == 3
     assert 'wrote convergence_study.png' in run('plot', node.pk)
     assert (tmp_path / 'convergence_study.png').stat().st_size > 1000

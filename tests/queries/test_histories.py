@@ -4,7 +4,7 @@ import json
 
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import WorkChainNode
+from aiida.orm import Dict, WorkChainNode
 from systems import straight_band
 
 from aiida_embarrier.data.band import BandData
@@ -76,3 +76,24 @@ def test_running_job_is_read_by_what_is_given(barrier, aiida_localhost):
     lines = [json.loads(line) for line in progress(0, 2).splitlines()]
     found = task_histories(root, lambda node: lines if node.pk == running.pk else [])
     assert [line['job'] for line in found['band'].steps] == [running.pk] * 2
+
+
+def test_tasks_of_a_study_are_named_by_what_differs(aiida_profile, job):
+    variables = [
+        {'key': 'n_images', 'values': [5, 7], 'runs': ['base', 'n_images_7']},
+        {'key': 'engine.neb.force_threshold', 'values': [0.1, 0.05], 'runs': ['base', 'force']},
+        {'key': 'engine.relax.force_threshold', 'values': [0.1, 0.01], 'runs': ['base', 'relax']},
+    ]
+    study = WorkChainNode()
+    study.base.links.add_incoming(Dict({'variables': variables}).store(), LinkType.INPUT_WORK, 'study')
+    study.store()
+    for label in ('base', 'n_images_7', 'relax'):
+        run, chain = WorkChainNode(), WorkChainNode()
+        run.base.links.add_incoming(study, LinkType.CALL_WORK, f'run_{label}')
+        chain.base.links.add_incoming(run.store(), LinkType.CALL_WORK, 'neb')
+        job(chain.store(), progress(0, 3))
+    assert set(task_histories(study)) == {
+        'n_images = 5, engine.neb.force_threshold = 0.1, engine.relax.force_threshold = 0.1',
+        'n_images = 7',
+        'engine.relax.force_threshold = 0.01',
+    }
