@@ -327,11 +327,9 @@ def validate_engine_inputs(inputs: Any) -> str | None:
     if 'rattle' in inputs and 'relax_endpoints' in inputs and not inputs['relax_endpoints'].value:
         return 'endpoints that are not relaxed are not rattled either: leave out `rattle`, or relax the endpoints'
     engine = get_engine(inputs['engine'].value)
-    if 'charge' in inputs and inputs['charge'].value != 0 and 'charge' not in engine.capabilities:
-        return (
-            f'the engine {engine.name!r} knows no electrons and computes neutral cells only: leave out the charge '
-            f'{inputs["charge"].value:+g}, or choose an engine with density functionals'
-        )
+    message = check_charge(engine, inputs['charge'].value if 'charge' in inputs else 0.0)
+    if message is not None:
+        return message
     message = check_engine_inputs(engine, inputs.get('engine_inputs', {}), relaxes=needs_relaxation(inputs))
     if message is None:
         message = check_by_engine(engine, inputs)
@@ -344,6 +342,16 @@ def validate_engine_inputs(inputs: Any) -> str | None:
         return 'a band to start from is there already, so there is nothing to prepare: leave out `preparation`'
     preparer = get_engine(preparation['engine'].value)
     return check_engine_inputs(preparer, preparation.get('engine_inputs', {}), place='preparation.engine_inputs')
+
+
+def check_charge(engine: Engine, charge: float) -> str | None:
+    """Check that an engine can compute cells of this charge."""
+    if charge == 0 or 'charge' in engine.capabilities:
+        return None
+    return (
+        f'the engine {engine.name!r} knows no electrons and computes neutral cells only: leave out the charge '
+        f'{charge:+g}, or choose an engine with density functionals'
+    )
 
 
 def check_engine_inputs(

@@ -16,12 +16,10 @@ from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
     PROTOCOL_CHECKS,
     barrier_protocol,
-    check_codes,
     check_distance,
     check_n_images,
     check_supercell,
     define_engine_inputs,
-    define_preparation,
     port_validator,
 )
 
@@ -134,7 +132,6 @@ class MigrationWorkChain(WorkChain):
             'host is neutral. A lithium ion taken out of a discharged host without its electron is -1.',
         )
         define_engine_inputs(spec)
-        define_preparation(spec)
         spec.output('host', valid_type=StructureData, required=False, help='The relaxed host.')
         spec.exit_code(201, 'ERROR_INVALID_PATH', message='No path can be made of the input: {message}')
         spec.exit_code(310, 'ERROR_HOST', message='The relaxation of the host failed: {message}')
@@ -175,7 +172,6 @@ class MigrationWorkChain(WorkChain):
         :param given: further inputs by their names; what is None is left out.
         """
         resolved = barrier_protocol(engine, protocol, overrides)
-        check_codes(code, engine, resolved['preparation']['with'])
         builder = cls.get_builder()
         for name, node in given.items():
             if node is not None:
@@ -197,26 +193,7 @@ class MigrationWorkChain(WorkChain):
         inputs = get_engine(engine).inputs_from_protocol(resolved['engine'], code=code, options=options)
         for kind, values in inputs.items():
             builder.engine_inputs[kind] = values
-        cls._fill_preparation(builder, code, resolved['preparation'])
         return builder
-
-    @classmethod
-    def _fill_preparation(
-        cls,
-        builder: ProcessBuilder,
-        code: Codes,
-        preparation: Mapping[str, Any],
-    ) -> None:
-        """Fill in how a cheaper engine prepares the starting band, as the resolved protocol says."""
-        if preparation['with'] is None:
-            return
-        builder.preparation.engine = Str(preparation['with'])
-        builder.preparation.compare = Bool(preparation['compare'])
-        inputs = get_engine(preparation['with']).inputs_from_protocol(
-            preparation['engine'], code=code, options=preparation['options']
-        )
-        for kind, values in inputs.items():
-            builder.preparation.engine_inputs[kind] = values
 
     @property
     def engine(self) -> Engine:

@@ -6,19 +6,24 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import ToContext, if_
-from aiida.orm import Dict, Str
+from aiida.orm import Bool, Dict, Str
 from aiida.plugins import WorkflowFactory
 
 from aiida_embarrier.calculations.preparation import UNPREPARED, transfer_band
 from aiida_embarrier.engines.base import get_engine, status_of, why
 from aiida_embarrier.jobs.schemas import Status
+from aiida_embarrier.workflows.barrier_inputs import barrier_protocol, check_codes, define_preparation
 from aiida_embarrier.workflows.migration import MigrationWorkChain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiida.engine import ProcessBuilder
+    from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import ProcessNode
 
     from aiida_embarrier.data.band import BandData
-    from aiida_embarrier.engines.base import Engine
+    from aiida_embarrier.engines.base import Codes, Engine
 
 __all__ = ('PreparedMigrationWorkChain',)
 
@@ -29,6 +34,38 @@ class PreparedMigrationWorkChain(MigrationWorkChain):
     `ctx.guesses` holds the interpolated bands by their labels, `ctx.paths` how they were made. What is optimised in the
     end is `ctx.starts`: the prepared bands, or those that were interpolated where a preparation failed.
     """
+
+    @classmethod
+    def define(cls, spec: WorkChainSpec) -> None:
+        """Define the inputs."""
+        super().define(spec)
+        define_preparation(spec)
+
+    @classmethod
+    def _fill(
+        cls,
+        code: Codes,
+        given: Mapping[str, Any],
+        *,
+        engine: str,
+        protocol: str | None,
+        overrides: Mapping[str, Any] | None,
+        **others: Any,
+    ) -> ProcessBuilder:
+        """Return a builder with the inputs of a protocol, those of an engine that prepares bands among them."""
+        preparation = barrier_protocol(engine, protocol, overrides)['preparation']
+        check_codes(code, engine, preparation['with'])
+        builder = super()._fill(code, given, engine=engine, protocol=protocol, overrides=overrides, **others)
+        if preparation['with'] is None:
+            return builder
+        builder.preparation.engine = Str(preparation['with'])
+        builder.preparation.compare = Bool(preparation['compare'])
+        inputs = get_engine(preparation['with']).inputs_from_protocol(
+            preparation['engine'], code=code, options=preparation['options']
+        )
+        for kind, values in inputs.items():
+            builder.preparation.engine_inputs[kind] = values
+        return builder
 
     def setup(self) -> None:
         """Begin with an empty context."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.engines.base import get_engine
+from aiida_embarrier.workflows.barrier_inputs import check_charge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,9 @@ def resolved_inputs(
     found = get_engine(engine)
     if found.resolve is None:
         raise ValueError(f'what the engine {engine!r} computes stands in its protocol: leave out the crystal')
-    check_charge(engine, charge)
+    message = check_charge(found, charge)
+    if message is not None:
+        raise ValueError(message)
     cell = crystal
     if ion is not None:
         ends = make_endpoints(
@@ -69,18 +72,6 @@ def resolved_inputs(
         for name, (structure, entries) in inputs.items()
         if name == 'band' or (ion is not None and protocol['relax_host'] != 'none')
     }
-
-
-def check_charge(engine: str, charge: float) -> None:
-    """Refuse a charge for engines that know no electrons.
-
-    :raises ValueError: with the remedy.
-    """
-    if charge != 0 and 'charge' not in get_engine(engine).capabilities:
-        raise ValueError(
-            f'the engine {engine!r} knows no electrons and computes neutral cells only: leave out the charge '
-            f'{charge:+g}, or choose an engine with density functionals'
-        )
 
 
 def starting_band(
@@ -145,7 +136,9 @@ def write_input_files(
             f'the engine {engine!r} writes no input files for people to read: `aiida-embarrier show-protocol --engine '
             f'{engine}` prints what it would use'
         )
-    check_charge(engine, charge)
+    message = check_charge(found, charge)
+    if message is not None:
+        raise ValueError(message)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f'the folder {folder} is not empty: name another one, or empty it')
     folder.mkdir(parents=True, exist_ok=True)
