@@ -14,11 +14,12 @@ from aiida_embarrier.jobs.schemas import Status
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import TypeAlias
 
     from aiida.orm import AbstractCode, ProcessNode
 
     #: A code, codes by the names of programs, or none for engines that run no program.
-    Codes = AbstractCode | Mapping[str, AbstractCode] | None
+    Codes: TypeAlias = AbstractCode | Mapping[str, AbstractCode] | None
 
 __all__ = ('ENTRY_POINT_GROUP', 'Engine', 'available_engines', 'get_engine', 'status_of', 'why')
 

@@ -316,11 +316,12 @@ class MigrationWorkChain(WorkChain):
             return states
         seed = self.inputs.rattle_seed.value if 'rattle_seed' in self.inputs else 0
         self.report(f'rattling {len(states)} endpoint(s) by {self.inputs.rattle.value:g} Å, seed {seed}')
-        return rattle(  # type: ignore[no-any-return]
+        rattled: dict[str, StructureData] = rattle(
             parameters=Dict({'amplitude': self.inputs.rattle.value, 'seed': seed}),
             **states,
             metadata={'call_link_label': step},
         )
+        return rattled
 
     def inspect_endpoints(self) -> None:
         """Take the relaxed endpoints."""
