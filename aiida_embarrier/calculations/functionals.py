@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import calcfunction
-from aiida.orm import Dict
+from aiida.orm import Data, Dict
 
 from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.data.table import TableData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from aiida.orm import Data
 
 __all__ = ('tabulate_functionals',)
 
