@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from aiida.engine import run_get_node
+from aiida.orm import CalcJobNode
+from aiida.plugins import WorkflowFactory
 from engines.test_contract import test_relax
 from pymatgen.core import Lattice, Structure
 from services.test_slurm import bench, database, services
 
+from aiida_embarrier.bands.band import Band
+from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
@@ -32,7 +37,6 @@ EXAMPLE = Path('/usr/share/doc/quantum-espresso/examples/NEB/neb0.in')
 FAMILIES = {
     'debian/pbe': ['H.pbe-kjpaw.UPF'],
     'debian/pbesol': ['Li.pbesol-s-rrkjus_psl.0.2.1.UPF', 'O.pbesol-n-rrkjus_psl.0.1.UPF'],
-    'debian/lda': ['Al.pz-vbc.UPF'],
 }
 BOHR = 0.529177210903
 SERIAL = 'export OMP_NUM_THREADS=1'
@@ -188,15 +192,15 @@ def test_vacancy_from_crystal_to_barrier(programs):
 
 
 @pytest.fixture
-def engine(aiida_localhost):
-    """Return the engine on this machine, for the tests of the contract that all engines keep."""
+def make_inputs(aiida_localhost):
+    """Return a factory of inputs of the engine's work chains on this machine, with a family of pseudopotentials."""
     from aiida.orm import InstalledCode, QueryBuilder
     from aiida_pseudo.data.pseudo import UpfData
     from aiida_pseudo.groups.family import PseudoPotentialFamily
 
     codes = {
         name: InstalledCode(
-            label=f'{name}_contract',
+            label=f'{name}_here',
             computer=aiida_localhost,
             filepath_executable=shutil.which(f'{name}.x'),
             default_calc_job_plugin=f'quantumespresso.{name}',
@@ -205,17 +209,53 @@ def engine(aiida_localhost):
         ).store()
         for name in ('pw', 'neb')
     }
-    if not QueryBuilder().append(PseudoPotentialFamily, filters={'label': 'debian/lda'}).count():
-        family = PseudoPotentialFamily(label='debian/lda').store()
-        family.add_nodes([UpfData(PSEUDOS / name).store() for name in FAMILIES['debian/lda']])
-    settings = {
-        'functional': 'lda',
-        'pseudo_family': 'debian/lda',
-        'ecutwfc': 20,
-        'ecutrho': 80,
-        'kpoints_distance': 0.6,
-        'degauss': 0.05,
-    }
-    found = get_engine('quantumespresso')
-    protocol = barrier_protocol(found.name, 'fast', {'engine': settings})
-    return found, found.inputs_from_protocol(protocol['engine'], code=codes)
+
+    def make(label, files, **settings):
+        if not QueryBuilder().append(PseudoPotentialFamily, filters={'label': label}).count():
+            PseudoPotentialFamily(label=label).store().add_nodes([UpfData(PSEUDOS / name).store() for name in files])
+        found = get_engine('quantumespresso')
+        protocol = barrier_protocol(found.name, 'fast', {'engine': {'pseudo_family': label, **settings}})
+        return found, found.inputs_from_protocol(protocol['engine'], code=codes)
+
+    return make
+
+
+@pytest.fixture
+def engine(make_inputs):
+    """Return the engine for the tests of the contract that all engines keep."""
+    settings = {'functional': 'lda', 'ecutwfc': 20, 'ecutrho': 80, 'kpoints_distance': 0.6, 'degauss': 0.05}
+    return make_inputs('debian/lda', ['Al.pz-vbc.UPF'], **settings)
+
+
+def test_antiferromagnet_with_u(make_inputs):
+    """Nickel oxide: opposite moments and U on both kinds of nickel in every image, as 6.7 takes them."""
+    found, inputs = make_inputs(
+        'debian/nio',
+        ['Ni.pbe-nd-rrkjus.UPF', 'O.pbe-rrkjus.UPF'],
+        functional='pbe+u',
+        hubbard_card=False,
+        hubbard_projectors='atomic',
+        ecutwfc=25,
+        ecutrho=200,
+        kpoints_mesh=[1, 1, 1],
+        max_iterations=1,
+        conv_thr_per_atom=1e-6,
+        neb={'climb': False, 'max_steps': 1},
+    )
+    half = 4.17 / 2
+    lattice = Lattice([[half, half, 0], [-half, half, 0], [0, 0, 4.17]])
+    places = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0, 0, 0.5]]
+    images = [Structure(lattice, ['Ni', 'Ni', 'O', 'O'], places) for _ in range(3)]
+    for number, image in enumerate(images):
+        image.translate_sites([3], [0, 0, 0.01 * number])
+        image.add_site_property('magmom', [2.0, -2.0, 0.0, 0.0])
+    band = BandData(Band.from_structures(images, mobile=[3]))
+    outputs, node = run_get_node(WorkflowFactory(found.neb), bands={'band': band}, **inputs['neb'])
+    assert node.exit_status == 501  # after the one step that it was allowed
+    moments = outputs['bands']['band'].band.moments
+    assert (moments[:, 0] > 0.5).all()
+    assert (moments[:, 1] < -0.5).all()
+    job = next(job for job in node.called_descendants if isinstance(job, CalcJobNode))
+    text = job.base.repository.get_object_content('pw_2.in')
+    assert 'hubbard_u(1) = 6.2000000000d+00\n  hubbard_u(2) = 6.2000000000d+00\n' in text
+    assert outputs['results']['tasks']['band']['n_evaluations'] == 3
