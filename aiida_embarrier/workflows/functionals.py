@@ -36,6 +36,8 @@ __all__ = ('FunctionalComparisonWorkChain',)
 METHOD = ('relax', 'neb', 'climbing')
 #: Inputs of the barrier work chain that a cell gets from elsewhere.
 ELSEWHERE = ('engine', 'engine_inputs', 'charge', 'band', 'relaxed_host', 'metadata')
+#: Exit codes that AiiDA's schedulers set; 150 is that of monitors, which stop what diverges.
+SCHEDULER = range(100, 150)
 #: Words in the labels of exit codes of jobs that are no convergence problem but ran out of time.
 OUT_OF_TIME = ('WALL', 'INTERRUPT', 'NOT_FINISH')
 
@@ -420,7 +422,7 @@ def problems_of(process: ProcessNode) -> list[str]:
 
 def _ran_out_of_time(job: CalcJobNode) -> bool:
     """Return whether a job was stopped by its scheduler or its wall time."""
-    if 100 <= job.exit_status < 200:
+    if job.exit_status in SCHEDULER:
         return True
     try:
         codes = job.process_class.exit_codes

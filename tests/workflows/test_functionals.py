@@ -11,7 +11,7 @@ from functional_engine import BASE, CORES, OFFSETS, PER_CHARGE, PER_CLIMBING, ST
 from pymatgen.core import Lattice, Structure
 from systems import aluminium, aluminium_vacancy_ends
 
-from aiida_embarrier.workflows.functionals import FunctionalComparisonWorkChain, validate_inputs
+from aiida_embarrier.workflows.functionals import FunctionalComparisonWorkChain, problems_of, validate_inputs
 from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, Experiment
 
 #: Small enough to be quick; the engine makes its barriers up anyway.
@@ -172,6 +172,12 @@ def test_cells_that_fail_leave_the_others_alone(build):
     assert rows[rows['climbing']].set_index('functional')['n_converged'].to_list() == [1, 0, 0, 0]
     assert '14 of 16 cells gave no converged barrier' in node.exit_message
     assert outputs['recommendation']['better']['reason'].startswith('cannot tell')
+    # `resume` starts it again with the same inputs
+    again = node.get_builder_restart()._inputs(prune=True)
+    assert validate_inputs(again, None) is None
+    assert again['variations']['Cu']['pbe']['relax']['parameters'].uuid == (
+        node.inputs.variations.Cu.pbe.relax.parameters.uuid
+    )
 
 
 @pytest.mark.slow
@@ -187,6 +193,15 @@ def test_a_limit_holds(build):
     assert builder.max_concurrent.value == 3
     with pytest.raises(ValueError, match='at least one process'):
         builder.max_concurrent = Int(0)
+
+
+@pytest.mark.parametrize(
+    ('exit_status', 'is_problem'),
+    [(0, False), (501, True), (310, True), (401, False), (120, False), (140, False), (150, True)],
+)
+def test_what_counts_as_a_problem(make_calcjob_node, exit_status, is_problem):
+    job = make_calcjob_node('embarrier.potential.neb', {}, exit_status=exit_status, exit_message='it diverged')
+    assert problems_of(job) == ([f'job {job.pk} [{exit_status}]: it diverged'] if is_problem else [])
 
 
 # ---------------------------------------------------------------- inputs
