@@ -15,7 +15,7 @@ VARIABLE = 'VASP_EMULATOR'
 KINDS = (
     'scf', 'nan', 'wall_time', 'truncated', 'crash', 'error', 'node_lost', 'ionic', 'hang', 'missing_contcar',
 )  # fmt: skip
-FIELDS = frozenset({'kind', 'image', 'step', 'times', 'task', 'unless', 'when', 'message', 'error'})
+FIELDS = frozenset({'kind', 'image', 'step', 'after', 'times', 'task', 'unless', 'when', 'message', 'error'})
 
 
 class ConfigurationError(Exception):
@@ -29,6 +29,7 @@ class Failure:
     :param number: its place in the list, which names its counter.
     :param image: the image that fails, from 1; None for each.
     :param step: the ionic step at or after which it happens, from 1.
+    :param after: how many runs it spares first.
     :param times: in how many runs it happens before it stops; None for always.
     :param task: neb, relax or static: which runs fail; None for all.
     :param unless: tags that cure it, each alone: a number of NELM that is large enough, a mixing that is small enough,
@@ -41,6 +42,7 @@ class Failure:
     kind: str
     image: int | None = None
     step: int = 1
+    after: int = 0
     times: int | None = None
     task: str | None = None
     unless: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -129,20 +131,21 @@ def configure(asked: dict[str, Any], tags: dict[str, Any]) -> Emulation:
             continue
         if not all(cured(tag, wanted, tags.get(tag)) for tag, wanted in failure.when.items()):
             continue
-        if failure.times is None or _count(state, failure):
+        if (failure.times is None and not failure.after) or _turn(state, failure):
             happening.append(failure)
     return Emulation(build, float(asked.get('sleep', 0)), state, happening)
 
 
-def _count(state: Path | None, failure: Failure) -> bool:
-    """Take one of the times that a failure happens; several runs at once never take the same."""
+def _turn(state: Path | None, failure: Failure) -> bool:
+    """Number this run among those in which a failure can happen, and tell whether it does; runs may be simultaneous."""
     if state is None:
-        raise ConfigurationError('a failure with times needs a folder named by state')
+        raise ConfigurationError('a failure with times or after needs a folder named by state')
     state.mkdir(parents=True, exist_ok=True)
-    for turn in range(failure.times or 0):
+    turn = 0
+    while True:
         try:
             (state / f'{failure.number}-{failure.kind}-{turn}').touch(exist_ok=False)
         except FileExistsError:
+            turn += 1
             continue
-        return True
-    return False
+        return turn >= failure.after and (failure.times is None or turn < failure.after + failure.times)

@@ -45,7 +45,7 @@ def behave(executable: Path | str, emulation: dict[str, Any] | None = None) -> N
     """
     executable = Path(executable)
     asked = dict(emulation or {})
-    if any('times' in failure for failure in asked.get('failures', [])) and 'state' not in asked:
+    if any(failure.keys() & {'times', 'after'} for failure in asked.get('failures', [])) and 'state' not in asked:
         asked['state'] = tempfile.mkdtemp(prefix=f'{executable.name}-state-', dir=executable.parent)
     executable.with_name(f'{executable.name}.json').write_text(json.dumps(asked), encoding='utf-8')
 
