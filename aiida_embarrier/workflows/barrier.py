@@ -262,7 +262,9 @@ class MigrationBarrierWorkChain(PreparedMigrationWorkChain):
         node = self.ctx.neb
         tasks = self._take_results('neb', node)
         bands = node.outputs.bands if 'bands' in node.outputs else {}
-        message = tasks.get(BAND, {}).get('message') or why(node)
+        # where the interpolated band was computed too, the chain may have ended because of that one
+        alone = len(node.inputs.bands) == 1
+        message = why(node) if alone else tasks.get(BAND, {}).get('message') or why(node)
         if BAND not in bands:
             return self.exit_codes.ERROR_NEB.format(message=message)
         band = bands[BAND]

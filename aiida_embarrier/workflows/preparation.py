@@ -50,18 +50,24 @@ class PreparedMigrationWorkChain(MigrationWorkChain):
         engine: str,
         protocol: str | None,
         overrides: Mapping[str, Any] | None,
-        **others: Any,
+        options: Mapping[str, Any] | None,
+        charge: float | None,
     ) -> ProcessBuilder:
         """Return a builder with the inputs of a protocol, those of an engine that prepares bands among them."""
         preparation = barrier_protocol(engine, protocol, overrides)['preparation']
         check_codes(code, engine, preparation['with'])
-        builder = super()._fill(code, given, engine=engine, protocol=protocol, overrides=overrides, **others)
+        builder = super()._fill(
+            code, given, engine=engine, protocol=protocol, overrides=overrides, options=options, charge=charge
+        )
         if preparation['with'] is None:
             return builder
         builder.preparation.engine = Str(preparation['with'])
         builder.preparation.compare = Bool(preparation['compare'])
         inputs = get_engine(preparation['with']).inputs_from_protocol(
-            preparation['engine'], code=code, options=preparation['options']
+            preparation['engine'],
+            code=code,
+            # programs that are the same need the same
+            options=preparation['options'] or (options if preparation['with'] == engine else None),
         )
         for kind, values in inputs.items():
             builder.preparation.engine_inputs[kind] = values

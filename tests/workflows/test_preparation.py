@@ -155,6 +155,26 @@ def test_bad_preparation_is_refused_at_launch(build):
     assert 'there is nothing to prepare' in message
 
 
+def test_options_of_the_jobs_that_prepare(worker_code, toy_codes):
+    initial, final = (node_from_structure(end)[0] for end in aluminium_vacancy_ends())
+
+    def options_of(engine, **preparation):
+        builder = MigrationBarrierWorkChain.get_builder_from_protocol(
+            worker_code if engine == 'potential' else {'embarrier-worker': worker_code},
+            initial=initial,
+            final=final,
+            engine=engine,
+            overrides={'preparation': {**PREPARERS['potential'], **preparation}},
+            options={'queue_name': 'long'},
+        )
+        inputs = builder.preparation.engine_inputs['neb']
+        return inputs['options'].get_dict() if 'options' in inputs else None
+
+    assert options_of('potential') == {'queue_name': 'long'}
+    assert options_of('toy') is None, 'another engine may run elsewhere'
+    assert options_of('toy', options={'queue_name': 'short'}) == {'queue_name': 'short'}
+
+
 def test_preparation_in_a_protocol():
     resolved = barrier_protocol(protocol='fast', overrides={'preparation': {'with': 'potential'}})['preparation']
     assert resolved['engine']['neb']['force_threshold'] == 0.1
