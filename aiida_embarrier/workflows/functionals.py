@@ -12,12 +12,13 @@ from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.calculations.functionals import tabulate_functionals
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.table import TableData
+from aiida_embarrier.datasets.functionals import ERRORS
 from aiida_embarrier.engines.base import get_engine, why
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 from aiida_embarrier.workflows.barrier_inputs import check_engine, one_of, port_validator, validate_engine_inputs
 from aiida_embarrier.workflows.barrier_inputs import validate_inputs as validate_barrier_inputs
-from aiida_embarrier.workflows.functionals_inputs import ERRORS, check_study, estimate_of, make_study, settings_of
+from aiida_embarrier.workflows.functionals_inputs import check_study, estimate_of, make_study, settings_of
 from aiida_embarrier.workflows.pool import PoolWorkChain
 from aiida_embarrier.workflows.studies import changes, merge
 

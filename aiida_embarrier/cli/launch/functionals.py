@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, ComparisonSpec
+    from aiida_embarrier.workflows.functionals_inputs import ComparedSystem
+    from aiida_embarrier.workflows.functionals_spec import ComparisonSpec
 
 __all__ = ('command', 'echo_estimate')
 
@@ -65,7 +66,8 @@ def command(
     Each system is computed by each functional, neutral and charged, without and with climbing image. The documentation
     says what the file holds ("Compare density functionals").
     """
-    from aiida_embarrier.workflows.functionals_inputs import estimate_of, make_study, read_spec
+    from aiida_embarrier.workflows.functionals_inputs import estimate_of, make_study
+    from aiida_embarrier.workflows.functionals_spec import read_spec
 
     try:
         found, systems = read_spec(spec)
