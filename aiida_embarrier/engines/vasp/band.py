@@ -52,6 +52,13 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         )
         spec.output('band', valid_type=BandData, required=False, help='The last good band.')
         spec.exit_code(311, 'ERROR_ENDPOINTS', message='The energy of an endpoint could not be computed: {message}')
+        spec.exit_code(
+            312,
+            'ERROR_NO_VTST',
+            message='The code is a build of VASP without the VTST patch: it ignored the optimiser and the climbing image '
+            '(IOPT, LCLIMB). Use a code with the patch, or neb.build: stock with neb.climb: false. The last band is an '
+            'output: {message}',
+        )
 
     # ---------------------------------------------------------------- what is computed
 
@@ -167,6 +174,17 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         }
 
     # ---------------------------------------------------------------- handlers
+
+    @process_handler(priority=620)
+    def handle_build(self, node: CalcJobNode) -> ProcessHandlerReport | None:
+        """Give up where a build without the VTST patch was given what only that understands."""
+        neb = self.ctx.protocol['neb']
+        if neb['build'] != 'vtst' or neb['max_steps'] == 0 or 'results' not in node.outputs:
+            return None
+        results = node.outputs.results.get_dict()
+        if results.get('vtst', True) or not results['n_steps']:
+            return None
+        return self._give_up('ERROR_NO_VTST')
 
     @process_handler(priority=470, exit_codes=[CODES.ERROR_IONIC_NOT_CONVERGED])
     def handle_ionic(self, node: CalcJobNode) -> ProcessHandlerReport:

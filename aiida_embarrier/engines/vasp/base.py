@@ -15,7 +15,7 @@ from aiida_embarrier.engines.resumption import is_resumed, last_job_before, taki
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
 from aiida_embarrier.engines.vasp.incar import kpoint_mesh, make_incar
-from aiida_embarrier.engines.vasp.potcars import find_potcars, n_valence
+from aiida_embarrier.engines.vasp.potcars import cutoff_warning, find_potcars, n_valence
 from aiida_embarrier.engines.vasp.remedies import ELECTRONIC, SYMMETRY, electronic_ladder
 from aiida_embarrier.engines.vasp.results import conclude
 from aiida_embarrier.jobs.schemas import Status
@@ -163,8 +163,11 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
             self.ctx.n_valence = n_valence(layout, potcars)
             inputs.potential = {group.name: potcars[group.element] for group in layout.groups}
             self._renew_parameters()
+            warning = cutoff_warning(self.ctx.protocol['encut'], potcars)
         except ValueError as error:
             return self._refuse(str(error))
+        if warning is not None:
+            self.report(f'warning: {warning}')
         kpoints = KpointsData()
         kpoints.set_kpoints_mesh(kpoint_mesh(self._lattice(), self.ctx.protocol))
         inputs.kpoints = kpoints

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.engines.vasp.layout import Layout
 
-__all__ = ('check_family', 'examine', 'find_potcars', 'n_valence')
+__all__ = ('check_family', 'cutoff_warning', 'examine', 'find_potcars', 'n_valence')
 
 ZVAL = re.compile(rb'ZVAL\s*=\s*([0-9.]+)')
+ENMAX = re.compile(rb'ENMAX\s*=\s*([0-9.]+)')
 
 UPLOAD = 'aiida-vasp potcar uploadfamily --path FOLDER --name {family} --description TEXT'
 
@@ -76,13 +77,33 @@ def n_valence(layout: Layout, potcars: Mapping[str, Any]) -> float:
     :param potcars: PotcarData by element.
     :raises ValueError: where a potential does not say.
     """
-    of_element = {}
-    for element, node in potcars.items():
-        match = ZVAL.search(node.find_file_node().get_content())
-        if match is None:
-            raise ValueError(f'the POTCAR of {element} ({node.full_name}) does not say its ZVAL')
-        of_element[element] = float(match.group(1))
+    of_element = _numbers(potcars, ZVAL, 'ZVAL')
     return sum(group.count * of_element[group.element] for group in layout.groups)
+
+
+def cutoff_warning(encut: float, potcars: Mapping[str, Any]) -> str | None:
+    """Return a warning where the cutoff is below what a potential asks for, None where it is not.
+
+    :param encut: in eV.
+    :param potcars: PotcarData by element.
+    """
+    enmax = _numbers(potcars, ENMAX, 'ENMAX')
+    element = max(enmax, key=lambda name: enmax[name])
+    if encut >= enmax[element]:
+        return None
+    name = potcars[element].full_name
+    return f'the cutoff of {encut:g} eV is below the {enmax[element]:g} eV (ENMAX) that the potential {name} asks for'
+
+
+def _numbers(potcars: Mapping[str, Any], pattern: re.Pattern[bytes], name: str) -> dict[str, float]:
+    """Return a number in the POTCAR of each element."""
+    found = {}
+    for element, node in potcars.items():
+        match = pattern.search(node.find_file_node().get_content())
+        if match is None:
+            raise ValueError(f'the POTCAR of {element} ({node.full_name}) does not say its {name}')
+        found[element] = float(match.group(1))
+    return found
 
 
 def examine() -> list[tuple[str, str | None, str]]:

@@ -5,7 +5,7 @@ from pymatgen.core import Structure
 from systems import aluminium
 
 from aiida_embarrier.engines.base import get_engine
-from aiida_embarrier.engines.vasp.potcars import find_potcars
+from aiida_embarrier.engines.vasp.potcars import cutoff_warning, find_potcars
 
 
 @pytest.fixture
@@ -66,6 +66,13 @@ def test_potentials(vasp_potcars):
     assert {element: node.full_name for element, node in found.items()} == {'Mn': 'Mn_pv', 'Mg': 'Mg'}
     with pytest.raises(ValueError, match='no potential Mn_h of Mn: choose one of Mn, Mn_pv, Mn_sv with'):
         find_potcars(vasp_potcars, {'Mn': 'Mn_h'}, ['Mn'])
+
+
+def test_a_cutoff_below_that_of_a_potential(vasp_potcars):
+    potcars = find_potcars(vasp_potcars, {}, ['Mn', 'O'])
+    assert cutoff_warning(400, potcars) is None
+    # the invented Mn_pv asks for 270 eV, O for 280 eV
+    assert 'below the 280 eV (ENMAX) that the potential O asks for' in cutoff_warning(250, potcars)
 
 
 def test_doctor_is_told_of_families(vasp_potcars):
