@@ -9,7 +9,7 @@ from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 
 from aiida_embarrier.calculations.mapping import economy, plan_of_states
-from aiida_embarrier.calculations.paths import ENDS, change_warnings, path_of, resolve_hops
+from aiida_embarrier.calculations.paths import ENDS, change_warnings, divide_hops, path_of
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.calculations.results import cost_of
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
@@ -54,7 +54,8 @@ def create_network(
     :param parameters: as for :func:`~aiida_embarrier.calculations.paths.create_endpoints`.
     :param crystal: the crystal that the numbers of the hops refer to, where the host was relaxed; sites correspond.
     :return: for each hop `LABEL_initial`, `LABEL_final` and `LABEL_path`, and `plan`: `hops` by their labels, those
-        that `failed` with the reason, and the `states`, see
+        that `failed` with the reason, the numbers of those `left_out` because they go through an atom, and the
+        `states`, see
         :func:`~aiida_embarrier.calculations.mapping.plan_of_states`.
     """
     from aiida_embarrier.structures.endpoints import make_endpoints
@@ -62,7 +63,7 @@ def create_network(
     from aiida_embarrier.structures.supercells import Supercell, supercell_for
 
     settings = parameters.get_dict()
-    found = resolve_hops(crystal or host, hops.get_dict(), kinds)
+    found, left_out = divide_hops(crystal or host, hops.get_dict(), kinds)
     structure = structure_from_node(host, kinds)
     supercell = settings.get('supercell')
     if supercell is None:
@@ -88,6 +89,7 @@ def create_network(
     description = {
         'hops': {hop_label(hop): hop.to_dict() for hop in found},
         'failed': failed,
+        'left_out': [hop.number for hop in left_out],
         **({} if plan is None else {'states': plan}),
     }
     return {**outputs, 'plan': Dict(description)}
@@ -142,6 +144,7 @@ def summarise_network(
             'ion': one.ion,
             'mechanism': one.mechanism,
             'hops': rows,
+            'left_out': plan.get('left_out', []),
             'n_converged': len(converged),
             'percolation': _percolation(
                 structure,
@@ -183,5 +186,5 @@ def _percolation(
     if any(hop.further_vacancies for hop, _ in computed):
         return None
     hops = [hop for hop, _ in computed]
-    energies = [HopEnergies(float(np.max(path)), float(min(path[0], path[-1]))) for _, path in computed]
+    energies = [HopEnergies(float(np.max(path)), float(np.min(path))) for _, path in computed]
     return {str(level.dimension): level.to_dict() for level in percolation(structure, hops, energies, symprec).values()}

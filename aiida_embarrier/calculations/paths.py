@@ -18,7 +18,7 @@ from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pymatgen.core import Structure
 
@@ -76,8 +76,19 @@ def resolve_hops(structure: StructureData, hops: dict[str, Any], kinds: Dict | N
     """Return the hops that a dictionary describes: all of an ion, or some of them by their numbers.
 
     :param structure: the crystal as the user gave it; numbers are those that `aiida-embarrier hops` shows for it.
-    :param hops: keys of :data:`HOP_SELECTION` with `numbers`, a list, instead of `number`; without it all hops.
+    :param hops: keys of :data:`HOP_SELECTION` with `numbers`, a list, instead of `number`; without it all hops whose
+        straight line goes through no other atom.
     :raises ValueError: for unknown keys, ions that the crystal does not have, no hops, and numbers of no hop.
+    """
+    return divide_hops(structure, hops, kinds)[0]
+
+
+def divide_hops(
+    structure: StructureData, hops: dict[str, Any], kinds: Dict | None = None
+) -> tuple[list[Hop], list[Hop]]:
+    """Return the hops of :func:`resolve_hops`, and those that are left out because they go through an atom.
+
+    :raises ValueError: as :func:`resolve_hops`, and where nothing is left.
     """
     from aiida_embarrier.structures.hops import select_hop
 
@@ -90,7 +101,21 @@ def resolve_hops(structure: StructureData, hops: dict[str, Any], kinds: Dict | N
         wanted = range(max(len(found), 1)) if numbers is None else sorted({_whole(number) for number in numbers})
         if not wanted:
             raise ValueError('the list of numbers of hops is empty: leave `numbers` out for all hops')
-        return [select_hop(found, number) for number in wanted]
+        chosen = [select_hop(found, number) for number in wanted]
+        left_out = [hop for hop in chosen if numbers is None and hop.through_atom]
+        kept = [hop for hop in chosen if hop not in left_out]
+        if not kept:
+            raise ValueError(f'{through_atoms([hop.number for hop in left_out])}, and there are no others')
+        return kept, left_out
+
+
+def through_atoms(numbers: Sequence[int]) -> str:
+    """Say which hops are left out, why, and how to have them."""
+    listed = ','.join(map(str, numbers))
+    return (
+        f'hop(s) {listed} left out: a straight line through another atom is no hop of its own; `--hops` (`numbers`) '
+        'computes those that it names'
+    )
 
 
 def _find(structure: StructureData, selection: dict[str, Any], kinds: Dict | None) -> list[Hop]:

@@ -23,9 +23,6 @@ COLUMNS = (
     Column('clearance (Å)', 'clearance', '.2f'),
 )
 
-#: A straight line that passes an atom nearer than this, in Å, goes through it.
-THROUGH_ATOM = 0.5
-
 
 @click.command('hops')
 @STRUCTURE
@@ -151,6 +148,7 @@ def _echo_text(result: dict[str, Any]) -> None:
 
 def _note(hop: dict[str, Any]) -> str:
     from aiida_embarrier.bands.geometry import MIN_CLEARANCE
+    from aiida_embarrier.structures.hops import THROUGH_ATOM
 
     if hop['clearance'] < THROUGH_ATOM:
         return 'through an atom'
@@ -162,6 +160,8 @@ def _echo_footnotes(result: dict[str, Any]) -> None:
     click.echo('\nclearance: distance of the straight line of the hop from the nearest other atom')
     if any(_note(hop) for hop in result['hops']):
         click.echo('A hop marked as close to or through an atom has to bend around it, or is no hop of its own.')
+    if any(_note(hop) == 'through an atom' for hop in result['hops']):
+        click.echo('`launch network` leaves out those through an atom, unless --hops names them.')
     # As the table shows them: two lengths that look alike are in order.
     lengths = [float(format(hop['length'], '.3f')) for hop in result['hops']]
     if lengths != sorted(lengths):

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.structures.sublattices import Path, Point
 
-__all__ = ('Hop', 'HopSite', 'find_hops', 'select_hop')
+__all__ = ('THROUGH_ATOM', 'Hop', 'HopSite', 'find_hops', 'select_hop')
 
 #: How far sites may lie from where symmetry wants them unless told otherwise, in Å.
 DEFAULT_SYMPREC = 0.01
+#: A straight line that passes another atom nearer than this, in Å, goes through it.
+THROUGH_ATOM = 0.5
 #: Longest hop that is sought unless told otherwise, in Å.
 DEFAULT_MAX_LENGTH = 5.0
 
@@ -94,6 +96,11 @@ class Hop:
     def displacement(self) -> np.ndarray:
         """Displacement in fractional coordinates of the host cell, shape (3,)."""
         return np.asarray(self.final.coords) - np.asarray(self.initial.coords)
+
+    @property
+    def through_atom(self) -> bool:
+        """Whether the straight line goes through another atom, so that it is no hop of its own."""
+        return self.clearance < THROUGH_ATOM
 
     @property
     def label(self) -> str:

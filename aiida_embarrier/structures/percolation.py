@@ -27,7 +27,7 @@ class HopEnergies:
     """The energies of one hop in eV, on a zero that all hops of the crystal share.
 
     :param saddle: highest energy along its path.
-    :param lowest: that of the lower of its ends.
+    :param lowest: lowest energy along its path; that of an end where its ends are minima, as they should be.
     """
 
     saddle: float
@@ -39,8 +39,8 @@ class PercolationLevel:
     """The lowest level at which an ion can go any distance in as many dimensions.
 
     :param dimension: 1, 2 or 3.
-    :param barrier: energy in eV of the highest saddle that cannot be avoided, above the lowest state that these hops
-        connect. Of several networks that are connected at the same level it is that of the lowest barrier.
+    :param barrier: energy in eV of the highest saddle that cannot be avoided, above the lowest on the paths of these
+        hops. Of several networks that are connected at the same level it is that of the lowest barrier.
     :param hop: number of the hop with this saddle.
     :param hops: numbers of all hops whose saddle is not higher and that belong to the same network.
     """

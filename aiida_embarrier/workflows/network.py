@@ -9,7 +9,7 @@ from aiida.orm import Dict, Str
 
 from aiida_embarrier.calculations.mapping import copy_endpoints
 from aiida_embarrier.calculations.network import create_network, ends_of, summarise_network
-from aiida_embarrier.calculations.paths import resolve_hops
+from aiida_embarrier.calculations.paths import resolve_hops, through_atoms
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import status_of, why
 from aiida_embarrier.jobs.schemas import Status
@@ -54,8 +54,8 @@ class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
         spec.input(
             'hops',
             valid_type=Dict,
-            help='The hops: `ion`, and where wanted `numbers` (a list, as `aiida-embarrier hops` lists them; all '
-            'without), `mechanism`, `max_length`, `extra_vacancies`, `sites`, `symprec`.',
+            help='The hops: `ion`, and where wanted `numbers` (a list, as `aiida-embarrier hops` lists them; without '
+            'all that go through no other atom), `mechanism`, `max_length`, `extra_vacancies`, `sites`, `symprec`.',
         )
         spec.inputs.validator = validate_network_inputs
 
@@ -146,6 +146,8 @@ class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
         if not node.is_finished_ok:
             return self.exit_codes.ERROR_INVALID_PATH.format(message=node.exit_message)
         self.ctx.plan = outputs['plan']
+        if self.ctx.plan['left_out']:
+            self.report(through_atoms(self.ctx.plan['left_out']))
         self.ctx.failures = dict(self.ctx.plan['failed'])
         for label, message in self.ctx.failures.items():
             self.report(f'{label} is left out: {message}')

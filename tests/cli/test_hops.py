@@ -79,6 +79,7 @@ def test_hops_through_atoms_are_marked(blocked):
     assert not rows[1].endswith('atom')
     assert 'clearance: distance of the straight line of the hop from the nearest other atom' in text
     assert 'has to bend around it' in text
+    assert '`launch network` leaves out those through an atom' in text
     clear = hops(LIFEPO4, '--ion', 'Li')
     assert 'clearance: distance' in clear
     assert 'note' not in clear

@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import numpy as np
 import pytest
 from aiida.common.links import LinkType
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from systems import computed_band
 
 from aiida_embarrier.cli import main
+from aiida_embarrier.cli.launch.network import read_numbers
 from aiida_embarrier.data.band import BandData
 
 
@@ -33,11 +35,17 @@ TABLE = {
     'mechanism': 'vacancy',
     'hops': [
         {**ROW, 'hop': 0, 'label': 'hop_0', 'length': 3.0, 'barrier_forward': 0.6, 'barrier_reverse': 0.5}
-        | {'residual_force': 0.04, 'relaxations_saved': 1, 'warnings': ['finite size: too small']},
+        | {
+            'barrier_rate_limiting': 0.65,
+            'residual_force': 0.04,
+            'relaxations_saved': 1,
+            'warnings': ['finite size: too small'],
+        },
         {**ROW, 'hop': 1, 'label': 'hop_1', 'length': 4.7, 'barrier_forward': 0.7, 'barrier_reverse': 0.5}
         | {'residual_force': 0.03, 'relaxations_saved': 2, 'warnings': ['finite size: too small']},
         {**ROW, 'hop': 2, 'label': 'hop_2', 'length': 4.9, 'status': 'failed', 'message': 'take a larger supercell'},
     ],
+    'left_out': [3, 5],
     'n_converged': 2,
     'n_endpoints': 4,
     'relaxations_saved': 3,
@@ -69,9 +77,10 @@ def network(aiida_profile_clean):
 def test_show_is_a_table(run, network):
     text = run('show', network.pk)
     rows = [line.split() for line in text.splitlines()]
-    assert ['0', '3.00', '[010]', '4', '0.600', '0.500', '0.040', 'converged', '1'] in rows
-    assert ['2', '4.90', '[010]', '4', '-', '-', '-', 'failed', '-'] in rows
+    assert ['0', '3.00', '[010]', '4', '0.600', '0.500', '0.650', '0.040', 'converged', '1'] in rows
+    assert ['2', '4.90', '[010]', '4', '-', '-', '-', '-', 'failed', '-'] in rows
     assert 'hop 2: take a larger supercell' in text
+    assert 'hop(s) 3,5 left out: a straight line through another atom' in text
     assert '4, of which 3 by symmetry instead of a relaxation (40 evaluations saved)' in text
     assert ['1', '0.600', '0', '0'] in rows, 'transport'
     assert text.count('finite size: too small') == 1
@@ -126,6 +135,17 @@ def test_launch_refuses_before_anything_starts(run, aiida_profile_clean, worker_
     assert 'no list of numbers such as 0,2' in run('launch', 'network', path, '--ion', 'Al', '--hops', 'a', code=2)
     assert 'there is no hop 7' in run('launch', 'network', path, '--ion', 'Al', '--hops', '0,7', *code, code=1)
     assert 'consists of Al' in run('launch', 'network', path, '--ion', 'Li', *code, code=1)
+
+
+@pytest.mark.parametrize(('text', 'numbers'), [('0-3,5', [0, 1, 2, 3, 5]), ('2', [2]), ('1,0', [1, 0]), (None, None)])
+def test_numbers_of_hops(text, numbers):
+    assert read_numbers(None, None, text) == numbers
+
+
+@pytest.mark.parametrize('text', ['3-1', '-2', '1-', 'all', ''])
+def test_what_are_no_numbers_of_hops(text):
+    with pytest.raises(click.BadParameter, match='no list of numbers such as'):
+        read_numbers(None, None, text)
 
 
 @pytest.mark.slow

@@ -64,11 +64,12 @@ def made_chain(worker_code):
 def job(make_calcjob_node):
     """Return a factory of NEB jobs that ended with an exit code."""
 
-    def make(exit_code, band=True, checkpoint=True, energies=True, steps=40, results=True, **statuses):
+    def make(exit_code, band=True, checkpoint=True, energies=True, steps=40, results=True, force=0.1, **statuses):
         statuses = statuses or {'band': STATUS_OF_EXIT_CODE.get(exit_code)}
         outputs = {}
         if results and None not in statuses.values():
-            tasks = {label: {'n_steps': steps, 'status': str(status)} for label, status in statuses.items()}
+            task = {'n_steps': steps, 'residual_forces': [9.0, force]}
+            tasks = {label: {**task, 'status': str(status)} for label, status in statuses.items()}
             outputs['results'] = Dict({'tasks': tasks, 'n_evaluations': 10, 'wall_s': 2.0})
         for label in statuses if band else []:
             outputs[f'bands__{label}'] = BandData(computed_band() if energies else straight_band())
@@ -258,6 +259,24 @@ def test_each_task_gets_its_own_remedy(worker_code, job):
     last = job('ERROR_POTENTIAL', **{**tasks, 'slow': 'converged', 'wild': 'converged'})
     assert inspect(chain, node, after, last).status == 310
     assert set(chain.outputs['bands']) == set(tasks)
+
+
+def test_band_with_forces_beyond_reason_holds_up_no_others_after_one_repeat(worker_code, job, made_chain):
+    chain = many(worker_code, 'through_an_atom', 'sound')
+    tasks = {'through_an_atom': 'diverged', 'sound': 'not_converged'}
+    nodes = [job('ERROR_DIVERGED', force=100.0, **tasks)]
+    assert inspect(chain, *nodes).status == 0
+    assert chain.ctx.inputs.afresh.get_list() == ['through_an_atom']
+    nodes.append(job('ERROR_DIVERGED', force=100.0, **tasks))
+    assert inspect(chain, *nodes).status == 0
+    assert chain.ctx.inputs.afresh.get_list() == [], 'only the other one goes on'
+    nodes.append(job('ERROR_DIVERGED', force=100.0, **{**tasks, 'sound': 'converged'}))
+    assert inspect(chain, *nodes).status == 502
+    # a band that is alone is tried from another start too
+    alone = [job('ERROR_DIVERGED', force=100.0) for _ in range(2)]
+    assert inspect(made_chain, alone[0]).status == 0
+    assert inspect(made_chain, *alone).status == 0
+    assert made_chain.ctx.reinterpolated == ['band']
 
 
 def test_tasks_are_extended_each_on_its_own(worker_code, job):

@@ -55,6 +55,9 @@ def test_barrier_is_above_the_lowest_state_on_the_way():
     levels = percolation(crystal, hops, [HopEnergies(0.5, -0.2), HopEnergies(0.3, 0.0)])
     assert levels[1].barrier == pytest.approx(0.7)
     assert levels[1].hops == (0, 1)
+    # an image below both ends counts as a state
+    levels = percolation(crystal, hops, [HopEnergies(0.5, -0.2), HopEnergies(0.3, -0.3)])
+    assert levels[1].barrier == pytest.approx(0.8)
 
 
 def walked_dimensions(structure, hops, reach=4):

@@ -29,17 +29,24 @@ __all__ = ('command',)
 EXAMPLES = """\b
 Examples:
   aiida-embarrier launch network LiFePO4.cif --ion Li
-  aiida-embarrier launch network LiFePO4.cif --ion Li --hops 0,2"""
+  aiida-embarrier launch network LiFePO4.cif --ion Li --hops 0-3,5"""
 
 
 def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
-    """Return the numbers in a list such as ``0,2``."""
+    """Return the numbers in a list such as ``0-3,5``."""
     if text is None:
         return None
+    numbers: list[int] = []
     try:
-        return [int(number) for number in text.split(',')]
+        for entry in text.split(','):
+            first, dash, last = entry.partition('-')
+            listed = list(range(int(first), int(last if dash else first) + 1))
+            if not listed:
+                raise ValueError(f'{entry} ends before it begins')
+            numbers += listed
     except ValueError as error:
-        raise click.BadParameter(f'{text!r} is no list of numbers such as 0,2') from error
+        raise click.BadParameter(f'{text!r} is no list of numbers such as 0,2 or 0-3,5') from error
+    return numbers
 
 
 @click.command('network', epilog=EXAMPLES)
@@ -48,9 +55,9 @@ def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
 @click.option(
     '--hops',
     'numbers',
-    metavar='N,M,...',
+    metavar='N,M-K,...',
     callback=read_numbers,
-    help='Numbers of the hops, as `hops` lists them; all unless given.',
+    help='Numbers of the hops, as `hops` lists them, such as 0-3,5; all that go through no other atom unless given.',
 )
 @click.option(
     '--mechanism',

@@ -27,6 +27,7 @@ HOPS = (
     Column('in the cell', 'multiplicity', 'd'),
     Column('forward (eV)', 'barrier_forward', '.3f'),
     Column('reverse (eV)', 'barrier_reverse', '.3f'),
+    Column('rate limiting (eV)', 'barrier_rate_limiting', '.3f'),
     Column('force (eV/Å)', 'residual_force', '.3f'),
     Column('status', lambda row: row['status'].replace('_', ' ')),
     Column('relaxations saved', 'relaxations_saved', 'd'),
@@ -60,6 +61,8 @@ def describe(node: ProcessNode) -> dict[str, Any]:
 
 def echo(description: dict[str, Any]) -> None:
     """Print a description for people."""
+    from aiida_embarrier.calculations.paths import through_atoms
+
     saved = description['relaxations_saved']
     echo_pairs(
         {
@@ -74,9 +77,11 @@ def echo(description: dict[str, Any]) -> None:
     )
     click.echo()
     echo_table(description['hops'], HOPS)
+    if description.get('left_out'):
+        click.echo(f'\n{through_atoms(description["left_out"])}')
     levels = description['percolation']
     if levels:
-        click.echo('\nlowest barrier for transport, the highest saddle on the way above the lowest state on it:\n')
+        click.echo('\nlowest barrier for transport, the highest saddle on the way above the lowest image on it:\n')
         echo_table([levels[key] for key in sorted(levels)], TRANSPORT)
     elif levels is not None and description['n_converged']:
         click.echo('\nThe hops that converged lead nowhere: they connect no site with its periodic images.')

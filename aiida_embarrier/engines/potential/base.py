@@ -35,6 +35,10 @@ __all__ = ('PotentialRestartWorkChain',)
 #: How often a task that reached its step limit gets as many steps again.
 MAX_EXTENSIONS = 4
 
+#: Residual force in eV/Å of a band that went through atoms or worse. A sound one that diverges, or begins badly, falls
+#: below it within a few steps.
+HOPELESS_FORCE = 5.0
+
 #: Jobs that end like this leave a checkpoint from which another job goes on.
 CONTINUABLE = tuple(
     WorkerCalculation.exit_codes[name].status
@@ -281,6 +285,8 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         if status is Status.DIVERGED:
             self.ctx.n_divergences[label] = self.ctx.n_divergences.get(label, 0) + 1
             shorter = self.ctx.n_divergences[label] == 1
+            if not shorter and self._is_hopeless(task):
+                return None
             other = 'shorter steps' if shorter else self._restart_differently(label)
         elif status is Status.COLLAPSED:
             other = self._restart_differently(label)
@@ -289,6 +295,14 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         if other is None:
             return None
         return Remedy(f'starting {label!r} again with {other} ({message})', afresh=True, shorter=shorter)
+
+    def _is_hopeless(self, task: Mapping[str, Any]) -> bool:
+        """Return whether a task that diverged again is given up, so that the others of the job are not held up by it.
+
+        That is where its forces are beyond reason; a task that is alone gets every chance.
+        """
+        forces = task.get('residual_forces') or [0.0]
+        return len(self.inputs[self._namespace]) > 1 and forces[-1] > HOPELESS_FORCE
 
     def _restart_differently(self, label: str) -> str | None:  # noqa: ARG002  (bands have another start)
         """Give a task another start and say which, or return None where there is no other."""
