@@ -280,6 +280,8 @@ def _with_outcar(
     if lattice is None:
         raise ValueError(f'{name} tells no lattice, and there is no POSCAR')
     own = [entry.element for entry, count in zip(outcar.species, outcar.counts, strict=False) for _ in range(count)]
+    if len(own) != len(outcar.positions):
+        own = []  # the file does not tell them
     moments = None if outcar.tags.get('LNONCOLLINEAR') == 'T' else outcar.moments
     if moments is not None and len(moments) != len(outcar.positions):
         moments = None
@@ -295,7 +297,7 @@ def _with_outcar(
             break
     if structures and structure is None:
         # neither CONTCAR nor POSCAR are where the energy was computed: a run that was killed, or was going on
-        file, candidate = structures[-1]
+        file, candidate = structures[0]
         order, distances = _match(candidate, outcar.positions, own, lattice)
         if distances.max() > SAME_ATOM:
             warnings.append(
@@ -304,7 +306,7 @@ def _with_outcar(
         elements = [site.specie.symbol for site in candidate]
         structure = Structure(lattice, elements, outcar.positions[order], coords_are_cartesian=True)
     elif structure is None:
-        if len(own) != len(outcar.positions):
+        if not own:
             raise ValueError(f'{name} does not tell the elements of its atoms, and there is no POSCAR')
         structure = Structure(lattice, own, outcar.positions, coords_are_cartesian=True)
     if np.any(order != np.arange(len(order))):

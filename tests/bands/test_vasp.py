@@ -234,6 +234,30 @@ def test_killed_calculation(folder):
     assert imported.sources[2]['structure'] == 'OUTCAR'
 
 
+def test_outcar_of_another_structure(folder):
+    """As where the files of two hops were mixed: a warning says so."""
+    far = PATH[4] + [[0, 0, 0], [0, 1.5, 0], [0, 0, 0], [0, 0, 0]]
+    (folder / '04' / 'POSCAR').write_text(poscar_text(far))
+    assert any(
+        '04: OUTCAR is of another structure than POSCAR, from which an atom lies 1.50 Å away' in text
+        for text in read_band(folder).warnings
+    )
+
+
+def test_outcar_without_species(folder):
+    """The POSCAR tells what the header of an OUTCAR that was cut does not."""
+    for path in folder.rglob('OUTCAR'):
+        text = path.read_text()
+        path.write_text(text[text.index(' magnetization (x)') :])
+    band = read_band(folder).band
+    assert np.isnan(band.energies).all()  # without the heading of its first step no step can be told
+    for path in folder.rglob('OUTCAR'):
+        path.write_text('------ Iteration      1(   1)  ------\n' + path.read_text())
+    band = read_band(folder).band
+    np.testing.assert_array_equal(band.energies, ENERGIES)
+    assert band.elements == ELEMENTS
+
+
 def test_atoms_that_were_held_do_not_count(folder):
     for image in range(5):
         (folder / f'{image:02d}' / 'POSCAR').write_text(poscar_text(PATH[image], frozen=(0,)))
