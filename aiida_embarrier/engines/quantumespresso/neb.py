@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ('QuantumEspressoNebWorkChain',)
 
+#: Exit statuses of the work chain of a band that failed which are those of all bands.
+SAME_CODE = {201: 'ERROR_INVALID_INPUT', 320: 'ERROR_CARD_IGNORED', 410: 'ERROR_ELECTRONS'}
+
 
 def validate_bands(bands: Any, _: Any) -> str | None:
     """Check that there are bands with moving images and one lattice."""
@@ -56,7 +59,9 @@ class QuantumEspressoNebWorkChain(WorkChain):
             'bands', valid_type=BandData, dynamic=True, required=False, help='The bands, converged or last good.'
         )
         spec.output('results', valid_type=Dict, required=False, help='Status, steps and forces of each band.')
+        spec.exit_code(320, 'ERROR_CARD_IGNORED', message='{message}')
         spec.exit_code(400, 'ERROR_WALL_TIME', message='The wall time of the jobs does not suffice: {message}')
+        spec.exit_code(410, 'ERROR_ELECTRONS', message='{message}')
         spec.exit_code(
             501,
             'ERROR_NOT_CONVERGED',
@@ -107,6 +112,9 @@ class QuantumEspressoNebWorkChain(WorkChain):
         message = '; '.join(f'{label}: {entry["message"]}' for label, entry in failed.items())
         gravest = min((Status(entry['status']) for entry in described.values()), key=GRAVEST_FIRST.index)
         codes = {Status.NOT_CONVERGED: 'ERROR_NOT_CONVERGED', Status.INTERRUPTED: 'ERROR_WALL_TIME'}
+        if gravest is Status.FAILED:
+            ends = {self.ctx[f'band_{label}'].exit_status for label in failed}
+            codes[gravest] = next((code for status, code in SAME_CODE.items() if status in ends), 'ERROR_UNRECOVERABLE')
         return self.exit_codes[codes.get(gravest, 'ERROR_UNRECOVERABLE')].format(
             message=message or 'the images were evaluated as they are'
         )
