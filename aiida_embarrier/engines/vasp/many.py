@@ -42,6 +42,8 @@ class VaspManyWorkChain(WorkChain):
         spec.output('results', valid_type=Dict, required=False, help='Status, energies, steps and cost of each entry.')
         spec.exit_code(201, 'ERROR_INVALID_INPUT', message='{message}')
         spec.exit_code(310, 'ERROR_UNRECOVERABLE', message='{message}')
+        spec.exit_code(311, 'ERROR_ENDPOINTS', message='{message}')
+        spec.exit_code(312, 'ERROR_NO_VTST', message='{message}')
         spec.exit_code(410, 'ERROR_ELECTRONIC_NOT_CONVERGED', message='{message}')
         spec.exit_code(420, 'ERROR_WALL_TIME', message='{message}')
         spec.exit_code(501, 'ERROR_NOT_CONVERGED', message='{message}')
