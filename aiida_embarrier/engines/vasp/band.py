@@ -55,7 +55,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         spec.exit_code(
             312,
             'ERROR_NO_VTST',
-            message='The code is a build of VASP without the VTST patch: it ignored the optimiser and the climbing image '
+            message='The code is a build of VASP without the VTST patch: it ignored optimiser and climbing image '
             '(IOPT, LCLIMB). Use a code with the patch, or neb.build: stock with neb.climb: false. The last band is an '
             'output: {message}',
         )

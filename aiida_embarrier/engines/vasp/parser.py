@@ -257,7 +257,8 @@ class VaspBandParser(_Parser):
             'potential': None,
             'potential_functional': None,
             'charge': criteria['charge'],
-            'climbing': criteria['climbs'],
+            # a build without the VTST patch ignores the wish
+            'climbing': criteria['climbs'] and any(run.vtst for run in history.runs),
             'converged': False,
         }
 
