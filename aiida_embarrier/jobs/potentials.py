@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -121,7 +122,9 @@ class PotentialSpec(BaseModel):
         elif (self.name, self.model) not in KNOWN_MODELS:
             models = [model for name, model in KNOWN_MODELS if name == self.name]
             if not models:
-                raise ValueError(f'unknown potential {self.name!r}: choose one of {", ".join([*names, "ase"])}')
+                close = difflib.get_close_matches(self.name, names, n=1)
+                meant = f'did you mean {close[0]!r}? There are' if close else 'choose one of'
+                raise ValueError(f'unknown potential {self.name!r}: {meant} {", ".join([*names, "ase"])}')
             raise ValueError(f'{self.name} has no model {self.model!r}: choose one of {", ".join(models)}')
         return self
 

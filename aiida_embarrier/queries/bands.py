@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aiida.orm import QueryBuilder
 
 from aiida_embarrier.data.band import BandData
+from aiida_embarrier.queries.origins import replaced_bands
+from aiida_embarrier.structures.crystals import check_element
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +19,7 @@ COLUMNS = (
     'formula',
     'mobile_ion',
     'mechanism',
+    'host',
     'hop_length',
     'engine',
     'potential',
@@ -46,11 +49,13 @@ def find_bands(
     barrier_max: float | None = None,
     converged: bool | None = None,
     computed: bool = True,
+    replaced: bool = True,
     limit: int | None = None,
 ) -> pd.DataFrame:
     """Return the bands of the profile that meet every condition given, the newest first.
 
     :param ion: element of the migrating ion.
+    :param potential: a potential, `chgnet` for all its models, or potential and model, `chgnet-0.3.0`.
     :param formula: formula of an image, in any spelling.
     :param host: formula of the host crystal, in any spelling.
     :param functional: key of the density functional, such as `scan+u`.
@@ -58,12 +63,16 @@ def find_bands(
     :param barrier_min: smallest forward barrier in eV.
     :param barrier_max: largest forward barrier in eV.
     :param computed: only bands with energies, that is no starting bands.
+    :param replaced: also bands in place of which a later job of the same process left another.
     :param limit: at most so many.
     :return: one row per band with `pk`, `uuid`, `ctime` and the attributes in :data:`COLUMNS`; energies in eV.
+    :raises ValueError: for an ion that is no element.
     """
     import pandas as pd
     from pymatgen.core import Composition
 
+    if ion is not None:
+        check_element(ion)
     formula, host = (name and Composition(name).reduced_formula for name in (formula, host))
     filters: dict[str, Any] = {}
     wanted = {
@@ -71,12 +80,13 @@ def find_bands(
         'formula': formula,
         'host': host,
         'engine': engine,
-        'potential': potential,
         'functional': functional,
         'charge': charge,
         'converged': converged,
     }
     filters.update({f'attributes.{name}': value for name, value in wanted.items() if value is not None})
+    if potential is not None:
+        filters['attributes.potential'] = {'or': [{'==': potential}, {'like': f'{potential}-%'}]}
     barrier: list[dict[str, float]] = []
     if barrier_min is not None:
         barrier.append({'>=': barrier_min})
@@ -86,6 +96,10 @@ def find_bands(
         barrier.append({'>=': -1e9})  # a typed comparison: it leaves out the bands without energies
     if barrier:
         filters['attributes.barrier_forward'] = {'and': barrier}
+    if not replaced:
+        left_out = replaced_bands()
+        if left_out:
+            filters['id'] = {'!in': left_out}
     query = QueryBuilder()
     query.append(
         BandData, filters=filters, project=['id', 'uuid', 'ctime', *(f'attributes.{name}' for name in COLUMNS)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +98,18 @@ def check_element(ion: str) -> None:
         raise ValueError(f'{ion!r} is no element: give a chemical symbol such as Li' + _suggestion(ion))
 
 
+#: Ions that migrate in batteries: the likeliest to be meant, before all other elements.
+_USUAL = ('Li', 'Na', 'K', 'Mg', 'Ca', 'Zn', 'Al')
+
+
 def _suggestion(ion: str) -> str:
-    symbol = ion.strip().capitalize()
-    return f'; did you mean {symbol}?' if symbol != ion and Element.is_valid_symbol(symbol) else ''
+    """Return which symbol may have been meant: of an ion with its charge, of a name, or the closest one."""
+    letters = re.sub(r'[^A-Za-z]', '', ion).capitalize()
+    if Element.is_valid_symbol(letters):
+        return f'; did you mean {letters}?' if letters != ion else ''
+    names = {element.long_name: element.symbol for element in Element}
+    close = difflib.get_close_matches(letters, names, n=1, cutoff=0.7)
+    close = [names[name] for name in close]
+    for symbols in (_USUAL, names.values()):
+        close = close or difflib.get_close_matches(letters, symbols, n=1, cutoff=0.5)
+    return f'; did you mean {close[0]}?' if close else ''

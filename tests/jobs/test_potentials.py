@@ -33,7 +33,7 @@ def test_first_model_is_the_default():
 @pytest.mark.parametrize(
     ('entries', 'message'),
     [
-        ({'name': 'chgent', 'model': '0.3.0'}, "unknown potential 'chgent': choose one of chgnet, sevennet, ase"),
+        ({'name': 'chgent', 'model': '0.3.0'}, r"'chgent': did you mean 'chgnet'\? There are chgnet, sevennet, ase"),
         ({'name': 'chgnet', 'model': '9'}, 'choose one of 0.3.0, r2scan'),
         ({'name': 'ase', 'model': 'x'}, "needs `calculator` as 'module:callable'"),
         ({'name': 'ase', 'model': 'x', 'calculator': 'a.b'}, "needs `calculator` as 'module:callable'"),

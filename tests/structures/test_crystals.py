@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from aiida_embarrier.structures.crystals import check_crystal
+from aiida_embarrier.structures.crystals import check_crystal, check_element
 from aiida_embarrier.structures.hops import find_hops
 
 
@@ -28,6 +28,14 @@ def test_an_empty_structure_and_coordinates_that_are_no_numbers():
         check_crystal(Structure(Lattice.cubic(3), [], []))
     with pytest.raises(ValueError, match='not finite'):
         check_crystal(Structure(Lattice.cubic(3), ['Li'], [[np.nan, 0, 0]]))
+
+
+@pytest.mark.parametrize(
+    ('ion', 'meant'), [('Li+', 'Li'), ('lithium', 'Li'), ('li', 'Li'), ('Lx', 'Li'), ('magnesum', 'Mg')]
+)
+def test_closest_symbol(ion, meant):
+    with pytest.raises(ValueError, match=rf'is no element: .*; did you mean {meant}\?'):
+        check_element(ion)
 
 
 def test_the_room_imports_neither_torch_nor_aiida():
