@@ -39,8 +39,9 @@ METHOD = ('relax', 'neb', 'climbing')
 ELSEWHERE = ('engine', 'engine_inputs', 'charge', 'band', 'relaxed_host', 'metadata')
 #: Exit codes that AiiDA's schedulers set; 150 is that of monitors, which stop what diverges.
 SCHEDULER = range(100, 150)
-#: Words in the labels of exit codes of jobs that are no convergence problem but ran out of time.
-OUT_OF_TIME = ('WALL', 'INTERRUPT', 'NOT_FINISH')
+#: Words in the labels of exit codes of jobs that are no problem but go on in another job: they ran out of time or of
+#: steps, or from there on the highest image climbs.
+GOES_ON = ('WALL', 'INTERRUPT', 'NOT_FINISH', 'IONIC', 'ERROR_NOT_CONVERGED')
 
 
 def check_min_systems(value: Any) -> str | None:
@@ -412,17 +413,17 @@ class FunctionalComparisonWorkChain(PoolWorkChain):
 
 
 def problems_of(process: ProcessNode) -> list[str]:
-    """Return which jobs below a process ended with a problem; one that ran out of time was only continued."""
+    """Return which jobs below a process ended with a problem; those that ran out of time or steps only went on."""
     jobs = [process, *process.called_descendants]
     return [
         f'job {job.pk} [{job.exit_status}]: {job.exit_message or "failed"}'
         for job in jobs
-        if isinstance(job, CalcJobNode) and job.exit_status and not _ran_out_of_time(job)
+        if isinstance(job, CalcJobNode) and job.exit_status and not _goes_on(job)
     ]
 
 
-def _ran_out_of_time(job: CalcJobNode) -> bool:
-    """Return whether a job was stopped by its scheduler or its wall time."""
+def _goes_on(job: CalcJobNode) -> bool:
+    """Return whether a job was stopped by its scheduler, its wall time or its limit of steps."""
     if job.exit_status in SCHEDULER:
         return True
     try:
@@ -430,7 +431,7 @@ def _ran_out_of_time(job: CalcJobNode) -> bool:
     except ValueError:  # its plugin is not installed here
         return False
     labels = [label for label, code in codes.items() if code.status == job.exit_status]
-    return any(word in label for label in labels for word in OUT_OF_TIME)
+    return any(word in label for label in labels for word in GOES_ON)
 
 
 def _without_empty(inputs: Mapping[str, Any]) -> dict[str, Any]:

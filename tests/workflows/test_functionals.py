@@ -197,7 +197,7 @@ def test_a_limit_holds(build):
 
 @pytest.mark.parametrize(
     ('exit_status', 'is_problem'),
-    [(0, False), (501, True), (310, True), (401, False), (120, False), (140, False), (150, True)],
+    [(0, False), (310, True), (502, True), (401, False), (501, False), (120, False), (140, False), (150, True)],
 )
 def test_what_counts_as_a_problem(make_calcjob_node, exit_status, is_problem):
     job = make_calcjob_node('embarrier.potential.neb', {}, exit_status=exit_status, exit_message='it diverged')
