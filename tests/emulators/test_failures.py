@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from emulators.vasp.byhand import BASE, CLIMB, electronic_steps, energies, forces, run, write
-from emulators.vasp.crystals import lithia, lithia_hop
+from emulators.vasp.crystals import lithia, lithia_hop, shaken_lithia
 from emulators.vasp.failures import ConfigurationError, cured, load
 from emulators.vasp.setup import SCRIPT, behave, write_executable, write_mpirun
 
@@ -94,8 +94,7 @@ def test_wall_time(band):
 
 
 def test_wall_time_of_a_relaxation_truncates_vasprun(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 20, 'IBRION': 1}, [structure])
     assert run(tmp_path, fail(kind='wall_time', step=2)).returncode == -9
     text = (tmp_path / 'vasprun.xml').read_text()
@@ -146,8 +145,7 @@ def test_node_lost(band):
 
 
 def test_forces_that_never_get_small(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 8, 'IBRION': 1, 'EDIFFG': -0.5}, [structure])
     run(tmp_path, fail(kind='ionic'))
     assert len(energies(tmp_path)) == 8
@@ -155,8 +153,7 @@ def test_forces_that_never_get_small(tmp_path):
 
 
 def test_hanging_and_slow_runs_can_be_watched(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 20, 'IBRION': 1, 'EDIFFG': -1e-9}, [structure])
     asked = {'sleep': 0.05, **fail(kind='hang', step=3)}
     process = subprocess.Popen(

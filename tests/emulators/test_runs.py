@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from emulators.vasp.byhand import BASE, CLIMB, electronic_steps, energies, forces, run, write
-from emulators.vasp.crystals import lithia, lithia_hop, spinel
+from emulators.vasp.crystals import lithia, lithia_hop, shaken_lithia, spinel
 from emulators.vasp.inputs import read, read_poscar
 from emulators.vasp.output import seconds_per_step
 from emulators.vasp.potential import Potential
@@ -20,8 +20,7 @@ def test_static(tmp_path):
 
 @pytest.mark.parametrize(('ibrion', 'isif'), [(1, 2), (2, 2), (3, 2), (1, 3), (2, 3)])
 def test_relaxation(tmp_path, ibrion, isif):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     incar = {**BASE, 'NSW': 80, 'IBRION': ibrion, 'ISIF': isif, 'EDIFFG': -0.02, 'SMASS': 0.4}
     write(tmp_path, incar, [structure])
     assert run(tmp_path).returncode == 0
@@ -38,8 +37,7 @@ def test_relaxation(tmp_path, ibrion, isif):
 
 
 def test_steps_run_out(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 3, 'IBRION': 2, 'EDIFFG': -0.001}, [structure])
     assert run(tmp_path).returncode == 0
     assert len(energies(tmp_path)) == 3
@@ -47,8 +45,7 @@ def test_steps_run_out(tmp_path):
 
 
 def test_a_later_run_goes_on_from_contcar_with_fewer_electronic_steps(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 3, 'IBRION': 1, 'EDIFFG': -0.001}, [structure])
     run(tmp_path)
     before, cold = energies(tmp_path), electronic_steps(tmp_path)
@@ -63,8 +60,7 @@ def test_a_later_run_goes_on_from_contcar_with_fewer_electronic_steps(tmp_path):
 
 
 def test_selective_dynamics(tmp_path):
-    structure = lithia()
-    structure.perturb(0.1)
+    structure = shaken_lithia()
     write(tmp_path, {**BASE, 'NSW': 4, 'IBRION': 1}, [structure])
     lines = (tmp_path / 'POSCAR').read_text().splitlines()
     lines[8:] = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from aiida.engine import run_get_node
 from aiida.orm import Dict, KpointsData, StructureData, load_code
-from emulators.vasp.crystals import lithia, lithia_hop
+from emulators.vasp.crystals import lithia_hop, shaken_lithia
 
 OPTIONS = {'resources': {'num_machines': 1, 'num_mpiprocs_per_machine': 1}, 'withmpi': False}
 INCAR = {'encut': 400, 'ismear': 0, 'sigma': 0.05, 'ispin': 2, 'lorbit': 11}
@@ -27,9 +27,7 @@ def potentials(emulator, structure):
 def test_relaxation(vasp_emulator):
     from aiida_vasp.calcs.vasp import VaspCalculation
 
-    crystal = lithia()
-    crystal.perturb(0.1)
-    structure = StructureData(pymatgen=crystal)
+    structure = StructureData(pymatgen=shaken_lithia())
     relaxation = {'nsw': 40, 'ibrion': 2, 'isif': 3, 'ediffg': -0.02, 'magmom': [0.6] * 12}
     results, node = run_get_node(
         VaspCalculation,

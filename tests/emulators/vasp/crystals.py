@@ -24,6 +24,14 @@ def spinel() -> Structure:
     return _crystal('Fd-3m', 8.5, ('Mg', 'Mn', 'O'), (0, 0.625, 0.3875)).get_primitive_structure()
 
 
+def shaken_lithia() -> Structure:
+    """Return Li2O with each atom displaced by 0.1 Å, always the same way."""
+    crystal = lithia()
+    directions = np.random.default_rng(5).normal(size=(len(crystal), 3))
+    moved = crystal.cart_coords + 0.1 * directions / np.linalg.norm(directions, axis=1)[:, None]
+    return Structure(crystal.lattice, crystal.species, moved, coords_are_cartesian=True)
+
+
 def hop(crystal: Structure, element: str, n_images: int, noise: float = 0.0) -> list[Structure]:
     """Return the straight path of an atom into the vacancy of its nearest like, both ends included.
 

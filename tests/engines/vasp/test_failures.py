@@ -5,13 +5,15 @@ import pytest
 from aiida.engine import run_get_node
 from aiida.manage.caching import enable_caching
 from aiida.orm import CalcJobNode, Dict, load_node
-from emulators.vasp.crystals import lithia_hop
+from emulators.vasp.crystals import lithia_hop, shaken_lithia
 from emulators.vasp.setup import behave
 
 from aiida_embarrier.bands.band import Band, BandInfo
 from aiida_embarrier.data.band import BandData
+from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.vasp.band import VaspBandWorkChain
+from aiida_embarrier.engines.vasp.structure import VaspStructureWorkChain
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +35,14 @@ def code(vasp_code):
 def run_band(code, vasp_potcars):
     """Return a function that computes a band, whose image in the middle climbs at once, while VASP fails as asked."""
 
-    def run(*failures, build='vtst', max_iterations=20, nelm=100, **neb):
+    def run(*failures, build='vtst', max_iterations=20, encut=450, nelm=100, **neb):
         failures = [{'task': 'neb', **failure} for failure in failures]
         behave(str(code.filepath_executable), {'build': build, 'failures': failures})
         neb = {'climb_threshold': None, **neb}
-        overrides = {'paw': {'family': vasp_potcars}, 'kmesh': [1, 1, 1], 'nelm': nelm, 'neb': neb}
-        settings = get_engine('vasp').resolve_protocol('fast', overrides)
+        electrons = {'kmesh': [1, 1, 1], 'encut': encut, 'nelm': nelm}
+        settings = get_engine('vasp').resolve_protocol(
+            'fast', {'paw': {'family': vasp_potcars}, 'neb': neb, **electrons}
+        )
         settings.pop('max_iterations')
         path = Band.from_structures(lithia_hop(5), mobile=[0], info=BandInfo(mechanism='vacancy', host='Li2O'))
         with enable_caching(identifier='aiida.calculations:embarrier.vasp.structure'):
@@ -145,6 +149,47 @@ def test_forces_that_do_not_get_small(run_band):
     assert outcome.statuses == [702] * 2
     residuals = [job.outputs.results.get_dict()['residual_force'] for job in outcome.jobs]
     assert residuals[0] > residuals[1] == pytest.approx(outcome.band.info.residual_force)
+
+
+def test_an_endpoint_that_fails(run_band):
+    # another cutoff, as the endpoints of the other tests lie in the cache
+    outcome = run_band({'kind': 'error', 'message': ' TOO FEW BANDS', 'task': 'static'}, encut=460)
+    assert outcome.jobs == []
+    assert outcome.node.exit_status == 310
+    assert 'the initial endpoint' in outcome.node.exit_message
+    assert outcome.results['status'] != 'converged'
+    assert not outcome.band.info.converged
+
+
+def test_a_relaxation(code, vasp_potcars):
+    failures = [
+        {'kind': 'wall_time', 'step': 2, 'times': 1},
+        {'kind': 'error', 'step': 2, 'message': ' ZBRENT: fatal error in bracketing', 'after': 1, 'times': 1},
+        {'kind': 'truncated', 'after': 2, 'times': 1},
+    ]
+    behave(str(code.filepath_executable), {'failures': failures})
+    settings = get_engine('vasp').resolve_protocol('fast', {'paw': {'family': vasp_potcars}, 'kmesh': [1, 1, 1]})
+    max_iterations = settings.pop('max_iterations')
+    outputs, node = run_get_node(
+        VaspStructureWorkChain,
+        code=code,
+        protocol=Dict(settings),
+        structure=node_from_structure(shaken_lithia())[0],
+        max_iterations=max_iterations,
+        options=Dict({'withmpi': False}),
+    )
+    assert node.is_finished_ok, node.exit_message
+    jobs = [job for job in node.called if isinstance(job, CalcJobNode)]
+    assert [job.exit_status for job in jobs] == [700, 703, 700, 0]
+    assert [job.inputs.parameters.get_dict()['ibrion'] for job in jobs] == [2, 2, 1, 1]
+    energies = [job.outputs.results.get_dict()['energy'] for job in jobs]
+    assert sorted(energies, reverse=True) == energies
+    results = outputs['results'].get_dict()
+    assert results['status'] == 'converged'
+    # the atoms are back: each Li has four O at the distance of the perfect crystal
+    relaxed = structure_from_node(outputs['structure'])
+    distances = [neighbour.nn_distance for neighbour in relaxed.get_neighbors(relaxed[0], 2.4)]
+    assert distances == pytest.approx([2.087] * 4, abs=0.02)
 
 
 def test_a_build_without_vtst(run_band):
