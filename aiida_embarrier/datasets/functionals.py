@@ -339,17 +339,20 @@ def _quick(table: pd.DataFrame, errors: pd.DataFrame, reference: str) -> dict[st
     alike = list(costs[costs <= (1 + SAME_COST) * costs.iloc[0]].index)
     sizes = errors.abs().mean()
     rated = [functional for functional in alike if functional in sizes.index] if len(errors) else []
+    problems = table['n_problems'][alike]
     if rated:
         choice = min(rated, key=lambda functional: sizes[functional])
-        among = f'mean absolute error {sizes[choice]:.3f} eV, n = {len(errors)} systems'
+        why = f'for its mean absolute error, {sizes[choice]:.3f} eV (n = {len(errors)} systems)'
+    elif problems.nunique() > 1:
+        choice = min(alike, key=lambda functional: problems[functional])
+        why = f'for its convergence problems, {int(problems[choice])}'
     else:
-        choice = min(alike, key=lambda functional: table['n_problems'][functional])
-        among = f'{int(table["n_problems"][choice])} convergence problem(s)'
+        choice, why = alike[0], 'as the cheapest'
     n_cost = int(table['n_cost'][choice])
     reason = f'{choice} takes {costs[choice]:.2f} times the {words} of {reference} over {n_cost} system(s)'
     others = [functional for functional in alike if functional != choice]
     if others:
-        reason += f', about as much as {", ".join(others)}, from which its {among} sets it apart'
+        reason += f', about as much as {", ".join(others)}; of these it is chosen {why}'
     dearer = [functional for functional in costs.index if functional not in alike]
     if dearer:
         reason += '; dearer: ' + ', '.join(f'{functional} {costs[functional]:.2f}' for functional in dearer)

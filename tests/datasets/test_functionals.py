@@ -149,6 +149,7 @@ def test_recommendation():
     # PBE and PBE+U cost about the same, and PBE+U is the nearer one
     assert found['quick']['functional'] == 'pbe+u'
     assert found['quick']['reason'].startswith('pbe+u takes 1.10 times the core hours of pbe over 4 system(s)')
+    assert 'chosen for its mean absolute error, 0.129 eV (n = 4 systems)' in found['quick']['reason']
     assert 'dearer: scan 4.00, scan+u 5.00' in found['quick']['reason']
     definition = found['definition']
     assert (definition['barrier'], definition['charge_state'], definition['climbing']) == (
@@ -169,7 +170,11 @@ def test_nothing_is_concluded_from_too_few_systems():
     assert 'for 2 system(s) with an experimental value, and at least 3 are asked for' in found['better']['reason']
     # costs are known all the same; errors of two systems do not set PBE and PBE+U apart
     assert found['quick']['functional'] == 'pbe'
-    assert '0 convergence problem(s)' in found['quick']['reason']
+    assert 'about as much as pbe+u; of these it is chosen as the cheapest' in found['quick']['reason']
+    few.loc[few['functional'] == 'pbe', 'total_problems'] = 3
+    found = recommend(few, FUNCTIONALS, 'pbe', quantity='forward', min_systems=3)
+    assert found['quick']['functional'] == 'pbe+u'
+    assert 'about as much as pbe; of these it is chosen for its convergence problems, 0' in found['quick']['reason']
     assert recommend(few, FUNCTIONALS, 'pbe', quantity='forward', min_systems=2)['better']['functional'] == 'scan'
     assert not recommend(few, FUNCTIONALS, 'pbe', quantity='forward', min_systems=2)['better']['certain']
 
