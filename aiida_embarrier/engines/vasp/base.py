@@ -94,9 +94,9 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
         spec.exit_code(
             420,
             'ERROR_WALL_TIME',
-            message='Two jobs ended without completing one ionic step: give them more wall time '
-            '(max_wallclock_seconds) or more cores, or look in the last one for a crash. The last good result is an '
-            'output: {message}',
+            message='Two jobs in a row ended before their second ionic step, so that nothing moved: give them more '
+            'wall time (max_wallclock_seconds) or more cores, or look in the last one for a crash. The last good '
+            'result is an output: {message}',
         )
         spec.exit_code(
             501,
@@ -373,8 +373,8 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
     def handle_unfinished(self, node: CalcJobNode) -> ProcessHandlerReport:
         """Go on from where a job was stopped, by the wall time or by the failure of one image."""
         results = node.outputs.results.get_dict() if 'results' in node.outputs else {}
-        # with a completed first step only, the next job would begin where this one did
-        self.ctx.n_stalls = 0 if results.get('n_steps', 0) > 0 else self.ctx.n_stalls + 1
+        # with a completed first step only, the next job begins where this one did
+        self.ctx.n_stalls = 0 if results.get('n_steps', 0) > 1 else self.ctx.n_stalls + 1
         if self.ctx.n_stalls > 1:
             return self._give_up('ERROR_WALL_TIME', Status.INTERRUPTED)
         images = results.get('unfinished_images', [])

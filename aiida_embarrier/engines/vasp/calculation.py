@@ -135,11 +135,12 @@ class _Calculation(VaspCalculation):
         copies = []
         for folder in folders:
             try:
-                names = remote.listdir(folder)
+                entries = remote.listdir_withattributes(folder)
             except OSError:  # cleaned, or lost with its machine: the job starts from nothing
                 self.report(f'no wavefunctions in {remote.get_remote_path()}/{folder}: starting without')
                 continue
-            if 'WAVECAR' in names:
+            # VASP writes it at its end: that of a job that was killed is empty
+            if any(entry['name'] == 'WAVECAR' and entry['attributes'].st_size > 0 for entry in entries):
                 name = str(Path(folder) / 'WAVECAR')
                 copies.append((remote.computer.uuid, str(Path(remote.get_remote_path()) / name), name))
         return copies
