@@ -310,8 +310,12 @@ def validate_bands(bands: Any, _: Any) -> str | None:
 
 
 def read_error(text: str, lines: int = 5) -> str:
-    """Return the last lines of a standard error in one line."""
-    kept = [line.strip() for line in text.strip().splitlines() if line.strip()][-lines:]
+    """Return the last lines of a standard error in one line.
+
+    Python's own complaint about semaphores that a killed process left says nothing of why it was killed.
+    """
+    written = (line.strip() for line in text.splitlines())
+    kept = [line for line in written if line and 'resource_tracker' not in line][-lines:]
     return ' | '.join(kept) or 'it is empty'
 
 

@@ -51,7 +51,9 @@ class WorkerParser(Parser):
             self._out_checkpoint(temporary)
             kinds = {'input': codes.ERROR_INVALID_INPUT, 'weights': codes.ERROR_WEIGHTS}
             return kinds.get(result.error_kind or '', codes.ERROR_WORKER).format(message=result.error)
-        unconverged = [task for task in result.results if task.status is not Status.CONVERGED]
+        unconverged = [
+            task for task in result.results if task.status is not Status.CONVERGED and not self._is_done(task)
+        ]
         if not unconverged:
             return None
         self._out_checkpoint(temporary)
@@ -82,6 +84,10 @@ class WorkerParser(Parser):
     def _out_task(self, task: Any, temporary: Path | None) -> None:
         """Attach the result of one task."""
 
+    def _is_done(self, task: Any) -> bool:  # noqa: ARG002  (single points of bands are)
+        """Return whether a task did all that it was asked for though it did not converge."""
+        return False
+
     def _out_partial(self, temporary: Path | None) -> None:
         """Attach results that were written before the job was killed; relaxations write none."""
 
@@ -99,6 +105,11 @@ class PotentialRelaxParser(WorkerParser):
 
 class PotentialNebParser(WorkerParser):
     """Bands."""
+
+    def _is_done(self, task: NebResult) -> bool:
+        """Return whether the images were to be evaluated only, without a step."""
+        single_point = 'parameters' in self.node.inputs and self.node.inputs.parameters.get('max_steps', None) == 0
+        return single_point and task.status is Status.NOT_CONVERGED
 
     def _out_task(self, task: NebResult, temporary: Path | None) -> None:
         self._out_band(task.label, temporary)

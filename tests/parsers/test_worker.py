@@ -8,7 +8,7 @@ from aiida.plugins import ParserFactory
 from systems import EMT, aluminium, computed_band, straight_band
 
 from aiida_embarrier.bands.io import write_npz
-from aiida_embarrier.calculations.worker import PotentialNebCalculation, PotentialRelaxCalculation
+from aiida_embarrier.calculations.worker import PotentialNebCalculation, PotentialRelaxCalculation, read_error
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.convert import geometry_from_node, node_from_structure
 from aiida_embarrier.jobs.schemas import NUMERICS_VERSION, JobResult, NebResult, RelaxResult, Status
@@ -46,6 +46,26 @@ def neb_result(status, message='', **changes):
 def band_bytes(tmp_path, band):
     write_npz(tmp_path / 'x.npz', band)
     return (tmp_path / 'x.npz').read_bytes()
+
+
+def test_single_point_is_no_failure(parse, tmp_path):
+    band = band_bytes(tmp_path, computed_band().replace(converged=False))
+    files = {'results.json': neb_result(Status.NOT_CONVERGED, 'not converged after 0 steps', n_steps=0)}
+    for steps, exit_status in ((0, 0), (1, PotentialNebCalculation.exit_codes.ERROR_NOT_CONVERGED.status)):
+        inputs = {'bands__band': BandData(straight_band()), 'parameters': Dict({'max_steps': steps})}
+        outputs, process = parse('embarrier.potential.neb', inputs, files, {'band_result.npz': band})
+        assert process.exit_status == exit_status
+        assert outputs['bands']['band'].base.attributes.get('converged') is False
+        assert outputs['results']['tasks']['band']['status'] == 'not_converged'
+
+
+def test_complaints_of_python_about_semaphores_are_no_reason():
+    text = (
+        'out of memory\n/usr/lib/python3.11/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: There '
+        "appear to be 5 leaked semaphore objects\n  warnings.warn('resource_tracker: There appear to be %d '\n"
+    )
+    assert read_error(text) == 'out of memory'
+    assert read_error(text.partition('\n')[2]) == 'it is empty'
 
 
 def test_converged_band(parse, tmp_path):

@@ -85,6 +85,7 @@ def test_from_a_band_each_relaxes_its_ends(build):
 @pytest.mark.slow
 def test_single_points(build):
     _, node = run_get_node(build('emt', 'morse', start='band', single_point=True))
+    assert all(process.is_finished_ok for process in node.called_descendants), 'nothing was to converge'
     assert node.is_finished_ok, node.exit_message
     given = node.inputs.barrier.band.band
     for row in node.outputs.table['rows']:

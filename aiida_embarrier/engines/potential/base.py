@@ -268,7 +268,8 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         self._update_parameters(**changes)
         self.ctx.inputs.afresh = List([label for label, remedy in remedies.items() if remedy.afresh])
         how = '; '.join(dict.fromkeys(remedy.words for remedy in remedies.values())) or GO_ON
-        self.report(f'job {node.pk} was stopped before it was done: {how}')
+        stopped = ' was stopped before it was done' if how == GO_ON else ''
+        self.report(f'job {node.pk}{stopped}: {how}')
         return ProcessHandlerReport(do_break=True)
 
     def _remedy(self, label: str, task: Mapping[str, Any]) -> Remedy | None:
