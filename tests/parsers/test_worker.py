@@ -61,8 +61,8 @@ def test_single_point_is_no_failure(parse, tmp_path):
 
 def test_complaints_of_python_about_semaphores_are_no_reason():
     text = (
-        'out of memory\n/usr/lib/python3.11/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: There '
-        "appear to be 5 leaked semaphore objects\n  warnings.warn('resource_tracker: There appear to be %d '\n"
+        'out of memory\n/usr/lib/python3.11/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: '
+        "There appear to be 5 leaked semaphore objects\n  warnings.warn('resource_tracker: There appear to be %d '\n"
     )
     assert read_error(text) == 'out of memory'
     assert read_error(text.partition('\n')[2]) == 'it is empty'
