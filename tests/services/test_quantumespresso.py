@@ -237,7 +237,7 @@ def test_antiferromagnet_with_u(make_inputs):
         hubbard_projectors='atomic',
         ecutwfc=25,
         ecutrho=200,
-        kpoints_mesh=[1, 1, 1],
+        kpoints_mesh=[2, 2, 2],
         max_iterations=1,
         conv_thr_per_atom=1e-6,
         neb={'climb': False, 'max_steps': 1},

@@ -69,7 +69,12 @@ def pw_inputs_of(
         pw['settings'] = Dict(further)
     if settings.npool is not None:
         pw['parallelization'] = Dict({'npool': settings.npool})
-    return {'pw': pw, 'kpoints': kpoints_node(prepared.mesh), 'max_iterations': Int(settings.max_iterations)}
+    return {
+        'pw': pw,
+        'kpoints': kpoints_node(prepared.mesh),
+        'max_iterations': Int(settings.max_iterations),
+        'on_unhandled_failure': Str('restart_once'),  # a machine may fail, a program that cannot fails again
+    }
 
 
 def knows_card(version: str | None) -> bool:
