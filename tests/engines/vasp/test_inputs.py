@@ -1,5 +1,7 @@
 """What is refused before anything is launched, and what needs a profile to be known."""
 
+import sys
+
 import pytest
 from pymatgen.core import Structure
 from systems import aluminium
@@ -81,3 +83,9 @@ def test_doctor_is_told_of_families(vasp_potcars):
     assert what == 'POTCAR families'
     assert vasp_potcars in found
     assert 'uploadfamily' in remedy
+
+
+def test_without_the_plugin(inputs, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'aiida_vasp.data.potcar', None)
+    with pytest.raises(ValueError, match=r"needs aiida-vasp: pip install 'aiida-embarrier\[vasp\]'"):
+        inputs()
