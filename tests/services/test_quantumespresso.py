@@ -16,7 +16,7 @@ import pytest
 from aiida.engine import run_get_node
 from aiida.orm import CalcJobNode
 from aiida.plugins import WorkflowFactory
-from engines.test_contract import test_relax
+from engines.test_contract import test_neb, test_relax
 from pymatgen.core import Lattice, Structure
 from services.test_slurm import bench, database, services
 
@@ -28,7 +28,7 @@ from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 if TYPE_CHECKING:
     from shell import Shell
 
-__all__ = ('bench', 'database', 'services', 'test_relax')
+__all__ = ('bench', 'database', 'services', 'test_neb', 'test_relax')
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
 
@@ -221,9 +221,12 @@ def make_inputs(aiida_localhost):
 
 
 @pytest.fixture
-def engine(make_inputs):
-    """Return the engine for the tests of the contract that all engines keep."""
+def engine(make_inputs, request):
+    """Return the engine for the tests of the contract that all engines keep; for bands as quick as it can be."""
     settings = {'functional': 'lda', 'ecutwfc': 20, 'ecutrho': 80, 'kpoints_distance': 0.6, 'degauss': 0.05}
+    if request.node.name == 'test_neb':
+        settings |= {'ecutwfc': 8, 'ecutrho': 32, 'kpoints_mesh': [1, 1, 1], 'conv_thr_per_atom': 1e-7}
+        settings['neb'] = {'force_threshold': 0.5, 'climb_threshold': None}
     return make_inputs('debian/lda', ['Al.pz-vbc.UPF'], **settings)
 
 
