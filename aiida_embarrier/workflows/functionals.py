@@ -20,7 +20,7 @@ from aiida_embarrier.workflows.barrier_inputs import check_engine, one_of, port_
 from aiida_embarrier.workflows.barrier_inputs import validate_inputs as validate_barrier_inputs
 from aiida_embarrier.workflows.functionals_inputs import check_study, estimate_of, make_study, settings_of
 from aiida_embarrier.workflows.pool import PoolWorkChain
-from aiida_embarrier.workflows.studies import changes, merge
+from aiida_embarrier.workflows.studies import changes, flat, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,16 +216,14 @@ class FunctionalComparisonWorkChain(PoolWorkChain):
                 overrides=overrides,
                 functional_overrides=functional_overrides,
             )
-        builder = cls.get_builder()
-        filled: dict[str, dict[str, Any]] = {'systems': {}, 'methods': {}, 'variations': {}}
+        given: dict[tuple[str, str], dict[str, Any]] = {}
         for entry, system in zip(study['systems'], systems, strict=True):
             nodes = system.inputs()
             for method in study['functionals']:
                 key = method['key']
                 further = (overrides or {}, (functional_overrides or {}).get(key, {}), system.overrides or {})
-                given: dict[str, Any] = {}
-                for climbs in sorted(climbing):
-                    barrier = MigrationBarrierWorkChain.get_builder_from_protocol(
+                builders = {
+                    climbs: MigrationBarrierWorkChain.get_builder_from_protocol(
                         code,
                         engine=engine,
                         protocol=protocol,
@@ -233,26 +231,16 @@ class FunctionalComparisonWorkChain(PoolWorkChain):
                         options=options,
                         **nodes,
                     )
-                    of_engine = merge(barrier['engine_inputs'], {})
-                    given |= {name: value for name, value in merge(barrier, {}).items() if name not in ELSEWHERE}
-                    given |= {'relax': of_engine['relax'], 'climbing' if climbs else 'neb': of_engine['neb']}
-                given = _without_empty(given)
-                path = {name: value for name, value in given.items() if name not in METHOD}
-                filled['systems'].setdefault(entry['label'], path)
-                filled['methods'].setdefault(
-                    method['label'], {name: value for name, value in given.items() if name in METHOD}
-                )
-                known = {**filled['systems'][entry['label']], **filled['methods'][method['label']]}
-                change = changes({'engine': Str(engine), **known}, {'engine': Str(engine), **given})
-                if change:
-                    filled['variations'].setdefault(entry['label'], {})[method['label']] = change
+                    for climbs in sorted(climbing)
+                }
+                given[entry['label'], method['label']] = _inputs_of(builders)
+        builder = cls.get_builder()
+        for name, filled in _factorised(given, Str(engine)).items():
+            if filled:
+                builder[name] = filled
         builder.engine = Str(engine)
         builder.study = Dict(study)
         builder.estimate = Dict(dict(estimate))
-        builder.systems = filled['systems']
-        builder.methods = filled['methods']
-        if filled['variations']:
-            builder.variations = filled['variations']
         for name, value in (('quantity', quantity), ('range_error', range_error)):
             if value is not None:
                 builder[name] = Str(value)
@@ -432,6 +420,62 @@ def _goes_on(job: CalcJobNode) -> bool:
         return False
     labels = [label for label, code in codes.items() if code.status == job.exit_status]
     return any(word in label for label in labels for word in GOES_ON)
+
+
+def _inputs_of(builders: Mapping[bool, ProcessBuilder]) -> dict[str, Any]:
+    """Return what the cells of a system and a functional have in common, of the builders without and with climbing."""
+    given: dict[str, Any] = {}
+    for climbs, builder in builders.items():
+        inputs = merge(builder, {})
+        given |= {name: value for name, value in inputs.items() if name not in ELSEWHERE}
+        of_engine = inputs['engine_inputs']
+        given |= {'relax': of_engine['relax'], 'climbing' if climbs else 'neb': of_engine['neb']}
+    return _without_empty(given)
+
+
+def _factorised(given: Mapping[tuple[str, str], dict[str, Any]], engine: Str) -> dict[str, dict[str, Any]]:
+    """Return inputs by system and functional as those of each system, those of each functional, and what differs.
+
+    :param given: inputs by the labels of system and functional.
+    """
+    systems = dict.fromkeys(system for system, _ in given)
+    methods = dict.fromkeys(method for _, method in given)
+    of_system = {label: _shared([given[label, method] for method in methods]) for label in systems}
+    of_method = {label: _shared([given[system, label] for system in systems]) for label in methods}
+    filled: dict[str, dict[str, Any]] = {
+        'systems': {
+            label: {name: value for name, value in inputs.items() if name not in METHOD}
+            for label, inputs in of_system.items()
+        },
+        'methods': {
+            label: {name: value for name, value in inputs.items() if name in METHOD}
+            for label, inputs in of_method.items()
+        },
+        'variations': {},
+    }
+    for (system, method), inputs in given.items():
+        known = {**filled['systems'][system], **filled['methods'][method]}
+        change = changes({'engine': engine, **known}, {'engine': engine, **inputs})
+        if change:
+            filled['variations'].setdefault(system, {})[method] = change
+    return filled
+
+
+def _shared(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first of several inputs, without what another of them does not have."""
+    everywhere = set.intersection(*(set(flat(entries)) for entries in inputs))
+
+    def only(entries: Mapping[str, Any], place: str) -> dict[str, Any]:
+        kept = {}
+        for name, value in entries.items():
+            path = f'{place}.{name}' if place else name
+            if isinstance(value, Mapping):
+                kept[name] = only(value, path)
+            elif path in everywhere:
+                kept[name] = value
+        return kept
+
+    return _without_empty(only(inputs[0], ''))
 
 
 def _without_empty(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from functional_engine import BASE, CORES, OFFSETS, PER_CHARGE, PER_CLIMBING, ST
 from pymatgen.core import Lattice, Structure
 from systems import aluminium, aluminium_vacancy_ends
 
-from aiida_embarrier.workflows.functionals import FunctionalComparisonWorkChain, problems_of, validate_inputs
+from aiida_embarrier.workflows.functionals import (
+    FunctionalComparisonWorkChain,
+    inputs_of_cell,
+    problems_of,
+    validate_inputs,
+)
 from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, Experiment
 
 #: Small enough to be quick; the engine makes its barriers up anyway.
@@ -229,6 +234,19 @@ def test_what_cells_have_in_common_is_there_once(build):
     assert builder.variations['my_Al']['pbe']['relax']['parameters']['force_threshold'] == 0.01
     assert [cell['starts_from'] for cell in builder.study['cells'][:2]] == [None, 'Al_pbe_neutral_neb']
     assert validate_inputs(builder._inputs(prune=True), None) is None
+
+
+def test_what_only_one_functional_has_is_for_it_alone(build):
+    builder = build(
+        crystal('Al', aluminium((1, 1, 1))),
+        overrides={'n_images': 5, 'min_image_distance': 6.0},
+        functional_overrides={'pbe': {'supercell': [2, 2, 2], 'n_images': 7}},
+    )
+    assert 'supercell' not in builder.systems['Al']
+    inputs = builder._inputs(prune=True)
+    pbe, scan = (inputs_of_cell(inputs, 'Al', functional) for functional in ('pbe', 'scan'))
+    assert (pbe['supercell'].get_list(), pbe['n_images'].value) == ([2, 2, 2], 7)
+    assert ('supercell' in scan, scan['n_images'].value) == (False, 5)
 
 
 def test_bad_input_is_refused(build, entry_points):
