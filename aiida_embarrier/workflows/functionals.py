@@ -18,9 +18,17 @@ from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
 from aiida_embarrier.workflows.barrier_inputs import check_engine, one_of, port_validator, validate_engine_inputs
 from aiida_embarrier.workflows.barrier_inputs import validate_inputs as validate_barrier_inputs
-from aiida_embarrier.workflows.functionals_inputs import check_study, estimate_of, make_study, settings_of
+from aiida_embarrier.workflows.functionals_inputs import (
+    METHOD,
+    check_study,
+    estimate_of,
+    factorised,
+    inputs_of_builders,
+    inputs_of_cell,
+    make_study,
+    settings_of,
+)
 from aiida_embarrier.workflows.pool import PoolWorkChain
-from aiida_embarrier.workflows.studies import changes, flat, merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ('FunctionalComparisonWorkChain',)
 
-#: Inputs of a functional: those of the relax chain, and of the NEB chain without and with climbing image.
-METHOD = ('relax', 'neb', 'climbing')
-#: Inputs of the barrier work chain that a cell gets from elsewhere.
-ELSEWHERE = ('engine', 'engine_inputs', 'charge', 'band', 'relaxed_host', 'metadata')
 #: Exit codes that AiiDA's schedulers set; 150 is that of monitors, which stop what diverges.
 SCHEDULER = range(100, 150)
 #: Words in the labels of exit codes of jobs that are no problem but go on in another job: they ran out of time or of
@@ -47,12 +51,6 @@ GOES_ON = ('WALL', 'INTERRUPT', 'NOT_FINISH', 'IONIC', 'ERROR_NOT_CONVERGED')
 def check_min_systems(value: Any) -> str | None:
     """Check from how many systems on something is concluded."""
     return None if value >= 2 else f'a mean error of {value} system(s) says nothing: ask for at least 2'
-
-
-def inputs_of_cell(inputs: Any, system: str, functional: str) -> dict[str, Any]:
-    """Return what the cells of a system and a functional have in common: inputs of barriers, and of :data:`METHOD`."""
-    own = inputs.get('variations', {}).get(system, {}).get(functional, {})
-    return merge({**inputs['systems'][system], **inputs['methods'][functional]}, own)
 
 
 def barrier_inputs(inputs: Any, cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,9 +231,9 @@ class FunctionalComparisonWorkChain(PoolWorkChain):
                     )
                     for climbs in sorted(climbing)
                 }
-                given[entry['label'], method['label']] = _inputs_of(builders)
+                given[entry['label'], method['label']] = inputs_of_builders(builders)
         builder = cls.get_builder()
-        for name, filled in _factorised(given, Str(engine)).items():
+        for name, filled in factorised(given, Str(engine)).items():
             if filled:
                 builder[name] = filled
         builder.engine = Str(engine)
@@ -420,65 +418,3 @@ def _goes_on(job: CalcJobNode) -> bool:
         return False
     labels = [label for label, code in codes.items() if code.status == job.exit_status]
     return any(word in label for label in labels for word in GOES_ON)
-
-
-def _inputs_of(builders: Mapping[bool, ProcessBuilder]) -> dict[str, Any]:
-    """Return what the cells of a system and a functional have in common, of the builders without and with climbing."""
-    given: dict[str, Any] = {}
-    for climbs, builder in builders.items():
-        inputs = merge(builder, {})
-        given |= {name: value for name, value in inputs.items() if name not in ELSEWHERE}
-        of_engine = inputs['engine_inputs']
-        given |= {'relax': of_engine['relax'], 'climbing' if climbs else 'neb': of_engine['neb']}
-    return _without_empty(given)
-
-
-def _factorised(given: Mapping[tuple[str, str], dict[str, Any]], engine: Str) -> dict[str, dict[str, Any]]:
-    """Return inputs by system and functional as those of each system, those of each functional, and what differs.
-
-    :param given: inputs by the labels of system and functional.
-    """
-    systems = dict.fromkeys(system for system, _ in given)
-    methods = dict.fromkeys(method for _, method in given)
-    of_system = {label: _shared([given[label, method] for method in methods]) for label in systems}
-    of_method = {label: _shared([given[system, label] for system in systems]) for label in methods}
-    filled: dict[str, dict[str, Any]] = {
-        'systems': {
-            label: {name: value for name, value in inputs.items() if name not in METHOD}
-            for label, inputs in of_system.items()
-        },
-        'methods': {
-            label: {name: value for name, value in inputs.items() if name in METHOD}
-            for label, inputs in of_method.items()
-        },
-        'variations': {},
-    }
-    for (system, method), inputs in given.items():
-        known = {**filled['systems'][system], **filled['methods'][method]}
-        change = changes({'engine': engine, **known}, {'engine': engine, **inputs})
-        if change:
-            filled['variations'].setdefault(system, {})[method] = change
-    return filled
-
-
-def _shared(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the first of several inputs, without what another of them does not have."""
-    everywhere = set.intersection(*(set(flat(entries)) for entries in inputs))
-
-    def only(entries: Mapping[str, Any], place: str) -> dict[str, Any]:
-        kept = {}
-        for name, value in entries.items():
-            path = f'{place}.{name}' if place else name
-            if isinstance(value, Mapping):
-                kept[name] = only(value, path)
-            elif path in everywhere:
-                kept[name] = value
-        return kept
-
-    return _without_empty(only(inputs[0], ''))
-
-
-def _without_empty(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested inputs without namespaces that hold nothing."""
-    kept = {name: _without_empty(value) if isinstance(value, Mapping) else value for name, value in inputs.items()}
-    return {name: value for name, value in kept.items() if not isinstance(value, Mapping) or value}

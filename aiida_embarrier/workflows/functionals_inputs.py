@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,26 +12,37 @@ from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
-from aiida_embarrier.workflows.studies import label_of
+from aiida_embarrier.workflows.studies import changes, flat, label_of, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from aiida.engine import ProcessBuilder
+    from aiida.orm import Str
     from pymatgen.core import Structure
 
     from aiida_embarrier.datasets.functional_cost import SystemSize
 
 __all__ = (
+    'METHOD',
     'ComparedSystem',
     'Experiment',
     'Moments',
     'Section',
+    'check_study',
     'estimate_of',
+    'factorised',
+    'inputs_of_builders',
+    'inputs_of_cell',
     'make_study',
     'settings_of',
     'with_moments',
 )
 
+#: Inputs of a functional: those of the relax chain, and of the NEB chain without and with climbing image.
+METHOD = ('relax', 'neb', 'climbing')
+#: Inputs of the barrier work chain that a cell gets from elsewhere.
+ELSEWHERE = ('engine', 'engine_inputs', 'charge', 'band', 'relaxed_host', 'metadata')
 #: Start moments: by element (a number, or one for each site of the element), or one for each site.
 Moments = dict[str, float | list[float]] | list[float]
 
@@ -350,3 +362,74 @@ def check_study(value: Any) -> str | None:
     if len(set(labels)) < len(labels):
         return 'the labels of cells have to differ'
     return None if value['cells'] else 'there is nothing to compute'
+
+
+# ---------------------------------------------------------------- inputs of the barrier work chain
+
+
+def inputs_of_cell(inputs: Any, system: str, functional: str) -> dict[str, Any]:
+    """Return what the cells of a system and a functional have in common: inputs of barriers, and of :data:`METHOD`."""
+    own = inputs.get('variations', {}).get(system, {}).get(functional, {})
+    return merge({**inputs['systems'][system], **inputs['methods'][functional]}, own)
+
+
+def inputs_of_builders(builders: Mapping[bool, ProcessBuilder]) -> dict[str, Any]:
+    """Return what the cells of a system and a functional have in common, of the builders without and with climbing."""
+    given: dict[str, Any] = {}
+    for climbs, builder in builders.items():
+        inputs = merge(builder, {})
+        given |= {name: value for name, value in inputs.items() if name not in ELSEWHERE}
+        of_engine = inputs['engine_inputs']
+        given |= {'relax': of_engine['relax'], 'climbing' if climbs else 'neb': of_engine['neb']}
+    return _without_empty(given)
+
+
+def factorised(given: Mapping[tuple[str, str], dict[str, Any]], engine: Str) -> dict[str, dict[str, Any]]:
+    """Return inputs by system and functional as those of each system, those of each functional, and what differs.
+
+    :param given: inputs by the labels of system and functional.
+    """
+    systems = dict.fromkeys(system for system, _ in given)
+    methods = dict.fromkeys(method for _, method in given)
+    of_system = {label: _shared([given[label, method] for method in methods]) for label in systems}
+    of_method = {label: _shared([given[system, label] for system in systems]) for label in methods}
+    filled: dict[str, dict[str, Any]] = {
+        'systems': {
+            label: {name: value for name, value in inputs.items() if name not in METHOD}
+            for label, inputs in of_system.items()
+        },
+        'methods': {
+            label: {name: value for name, value in inputs.items() if name in METHOD}
+            for label, inputs in of_method.items()
+        },
+        'variations': {},
+    }
+    for (system, method), inputs in given.items():
+        known = {**filled['systems'][system], **filled['methods'][method]}
+        change = changes({'engine': engine, **known}, {'engine': engine, **inputs})
+        if change:
+            filled['variations'].setdefault(system, {})[method] = change
+    return filled
+
+
+def _shared(inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first of several inputs, without what another of them does not have."""
+    everywhere = set.intersection(*(set(flat(entries)) for entries in inputs))
+
+    def only(entries: Mapping[str, Any], place: str) -> dict[str, Any]:
+        kept = {}
+        for name, value in entries.items():
+            path = f'{place}.{name}' if place else name
+            if isinstance(value, Mapping):
+                kept[name] = only(value, path)
+            elif path in everywhere:
+                kept[name] = value
+        return kept
+
+    return _without_empty(only(inputs[0], ''))
+
+
+def _without_empty(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested inputs without namespaces that hold nothing."""
+    kept = {name: _without_empty(value) if isinstance(value, Mapping) else value for name, value in inputs.items()}
+    return {name: value for name, value in kept.items() if not isinstance(value, Mapping) or value}

@@ -13,11 +13,10 @@ from systems import aluminium, aluminium_vacancy_ends
 
 from aiida_embarrier.workflows.functionals import (
     FunctionalComparisonWorkChain,
-    inputs_of_cell,
     problems_of,
     validate_inputs,
 )
-from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, Experiment
+from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, Experiment, inputs_of_cell
 
 #: Small enough to be quick; the engine makes its barriers up anyway.
 SETTINGS = {'n_images': 5, 'supercell': [2, 2, 2]}
