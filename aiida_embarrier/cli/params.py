@@ -33,10 +33,12 @@ __all__ = (
     'with_profile',
 )
 
-NO_PROFILE = """there is no AiiDA profile yet. These two lines make one and start its daemon, without any service:
+NO_PROFILE = """there is no AiiDA profile yet. These lines make one, start its daemon and make the code of the worker,
+without any service:
 
     verdi presto --use-zeromq
-    verdi daemon start"""
+    verdi daemon start
+    aiida-embarrier setup"""
 
 FORMAT = click.option(
     '--format',

@@ -129,14 +129,18 @@ class Engine:
         return own if len(own) > 1 else next(iter(own.values()))
 
     def resolve_protocol(
-        self, protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+        self,
+        protocol: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        place: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         """Return the inputs of a protocol of this engine with overrides applied.
 
+        :param place: the keys below which the overrides stand for the user, for messages.
         :raises ValueError: for unknown protocols, keys and functionals, naming the closest known one, and for
             functionals that the engine cannot compute, with the reason.
         """
-        resolved = resolve_protocol(self.protocol, protocol, overrides)
+        resolved = resolve_protocol(self.protocol, protocol, overrides, place)
         if self.functional_table is not None and 'functional' in resolved:
             load_functionals(self.functional_table).resolve(resolved['functional'], resolved.get('hubbard_u'))
         return resolved

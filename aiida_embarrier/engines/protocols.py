@@ -22,7 +22,10 @@ DEFAULT_PROTOCOL = 'balanced'
 
 
 def resolve_protocol(
-    source: Path | Mapping[str, Any], protocol: str | None = None, overrides: Mapping[str, Any] | None = None
+    source: Path | Mapping[str, Any],
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    place: tuple[str, ...] = (),
 ) -> dict:
     """Return the inputs of a protocol with overrides applied.
 
@@ -32,6 +35,7 @@ def resolve_protocol(
     :param source: a YAML file, or what stands in one.
     :param protocol: `fast`, `balanced` or `stringent`; None for `balanced`.
     :param overrides: nested mapping of values that replace those of the protocol.
+    :param place: the keys below which the overrides stand for the user, for messages.
     :raises ValueError: for unknown protocols and keys, naming the closest known one.
     """
     content = source if isinstance(source, Mapping) else yaml.safe_load(source.read_text(encoding='utf8'))
@@ -39,8 +43,8 @@ def resolve_protocol(
     if name not in content['protocols']:
         raise ValueError(f'unknown protocol {name!r}{closest(name, content["protocols"])}')
     resolved = copy.deepcopy(content['default'])
-    _merge(resolved, content['protocols'][name] or {}, ())
-    _merge(resolved, overrides or {}, ())
+    _merge(resolved, content['protocols'][name] or {}, place)
+    _merge(resolved, overrides or {}, place)
     return resolved
 
 

@@ -83,7 +83,7 @@ def energy_path(
         raise ValueError(f'{len(bands)} band(s) need as many labels, got {len(labels)}')
     curves = [
         _Curve(band, barriers(band.energies, band.info.equivalent_endpoints), EnergyProfile.from_band(band), label)
-        for band, label in zip(bands, labels or _labels(bands), strict=True)
+        for band, label in zip(bands, labels or band_labels(bands), strict=True)
     ]
     further = _LEGEND_LINE * max(len(curves) - _LEGEND_LINES, 0)
     figure = new_figure(width, 0.72 * width + further if len(curves) > 1 else 0.8 * width)
@@ -103,10 +103,10 @@ def energy_path(
     return figure
 
 
-def _labels(bands: Sequence[Band]) -> list[str]:
+def band_labels(bands: Sequence[Band], *, numbered: bool = True) -> list[str]:
     """Return what tells bands apart: host, ion, mechanism and charge where they differ, then how each was computed.
 
-    Bands that all this does not tell apart are numbered.
+    :param numbered: number the bands that all this does not tell apart.
     """
     charges = ['' if not band.info.charge else f'charge {band.info.charge:+g}' for band in bands]
     aspects = [
@@ -119,7 +119,8 @@ def _labels(bands: Sequence[Band]) -> list[str]:
     told = [aspect for aspect in aspects[:-1] if len(set(aspect)) > 1] + aspects[-1:]
     names = [', '.join(filter(None, parts)) or 'band' for parts in zip(*told, strict=True)]
     counts = Counter(names)
-    return [f'{name} ({number})' if counts[name] > 1 else name for number, name in enumerate(names, start=1)]
+    again = {name for name, count in counts.items() if numbered and count > 1}
+    return [f'{name} ({number})' if name in again else name for number, name in enumerate(names, start=1)]
 
 
 def _hosts(bands: Sequence[Band]) -> list[str]:

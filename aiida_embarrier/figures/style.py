@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from aiida_embarrier.bands.vacancies import mechanism_name
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
@@ -149,6 +151,7 @@ def how_computed(band: Band) -> str:
 def heading(band: Band) -> str:
     """Return what a band is: host, ion, mechanism and charge, for a title."""
     info = band.info
-    hop = ' '.join(filter(None, (band.mobile_ion, info.mechanism if info.mechanism != 'any' else None, 'hop')))
+    mechanism = None if info.mechanism == 'any' else mechanism_name(band)
+    hop = ' '.join(filter(None, (band.mobile_ion, mechanism, 'hop')))
     charge = f', charge {info.charge:+g}' if info.charge else ''
     return f'{hop} in {chemical(info.host or band.formula)}{charge}'

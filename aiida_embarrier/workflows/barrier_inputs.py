@@ -51,16 +51,18 @@ def barrier_protocol(
     of_engine = changes.pop('engine', {})
     if not isinstance(of_engine, Mapping):
         raise ValueError(f'protocol key `engine` takes a mapping of inputs of the engine, got {of_engine!r}')
+    if 'charge' in changes:
+        raise ValueError(_no_key_charge(get_engine(engine), changes['charge']))
     resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
     for key, check in PROTOCOL_CHECKS.items():
         message = check(resolved[key])
         if message is not None:
             raise ValueError(f'protocol key `{key}`: {message}')
-    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine)
+    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine, ('engine',))
     preparation = resolved['preparation']
     if preparation['with'] is not None:
         preparation['engine'] = get_engine(preparation['with']).resolve_protocol(
-            preparation['protocol'] or protocol, preparation['engine']
+            preparation['protocol'] or protocol, preparation['engine'], ('preparation', 'engine')
         )
     return resolved
 
@@ -352,6 +354,13 @@ def check_charge(engine: Engine, charge: float) -> str | None:
         f'the engine {engine.name!r} knows no electrons and computes neutral cells only: leave out the charge '
         f'{charge:+g}, or choose an engine with density functionals'
     )
+
+
+def _no_key_charge(engine: Engine, charge: Any) -> str:
+    """Say where a charge is given, or why there is none."""
+    known = isinstance(charge, int | float)
+    message = check_charge(engine, float(charge)) if known else None
+    return message or 'the charge is no key of a protocol: give it as `--charge` (in Python the argument `charge`)'
 
 
 def check_engine_inputs(

@@ -188,8 +188,8 @@ class ConvergenceWorkChain(BarrierStudyWorkChain):
                 runs.append(label)
             study.append({'key': key, 'values': ordered, 'runs': runs})
         builder = cls.get_builder()
-        builder.barrier = merge(base, {})
-        builder.barrier.pop('metadata', None)
+        builder.barrier = {name: value for name, value in merge(base, {}).items() if name != 'metadata'}
+        builder.metadata.description = base.metadata.description
         if variations:
             builder.variations = variations
         builder.study = Dict({'variables': study})

@@ -12,6 +12,7 @@ from aiida.plugins import WorkflowFactory
 from aiida_embarrier.calculations.mapping import map_endpoints, verdict
 from aiida_embarrier.calculations.paths import interpolate, rattle, summarise
 from aiida_embarrier.engines.base import get_engine, status_of, why
+from aiida_embarrier.engines.protocols import DEFAULT_PROTOCOL
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import (
     PROTOCOL_CHECKS,
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     from aiida_embarrier.data.band import BandData
     from aiida_embarrier.engines.base import Codes, Engine
 
-__all__ = ('MigrationWorkChain',)
+__all__ = ('PROTOCOL', 'MigrationWorkChain')
+
+#: The description of a process begins like this, and goes on with the protocol that its inputs were made with.
+PROTOCOL = 'protocol '
 
 #: What the lab book says of a mapped endpoint.
 WORDS = {
@@ -190,6 +194,8 @@ class MigrationWorkChain(WorkChain):
             builder.supercell = List(resolved['supercell'])
         if charge is not None:
             builder.charge = Float(charge)
+        changed = ', with changes' if overrides else ''
+        builder.metadata.description = f'{PROTOCOL}{protocol or DEFAULT_PROTOCOL}{changed}'
         inputs = get_engine(engine).inputs_from_protocol(resolved['engine'], code=code, options=options)
         for kind, values in inputs.items():
             builder.engine_inputs[kind] = values

@@ -154,8 +154,8 @@ class PotentialComparisonWorkChain(BarrierStudyWorkChain):
         if not entries:
             raise ValueError('there is nothing to compare: name at least one potential')
         builder = cls.get_builder()
-        builder.barrier = merge(builders[0], {})
-        builder.barrier.pop('metadata', None)
+        builder.barrier = {name: value for name, value in merge(builders[0], {}).items() if name != 'metadata'}
+        builder.metadata.description = builders[0].metadata.description
         variations = {
             entry['label']: changes(builders[0], other) for entry, other in zip(entries, builders, strict=True)
         }

@@ -127,7 +127,11 @@ def test_a_split_path_keeps_its_charge(launch, made_up, worker_code):
         (('--engine', 'made-up', '--functional', 'lda'), 1, 'cannot be computed here: it was left out'),
         (('--engine', 'made-up', '--hubbard-u', 'Mn=4'), 1, "'pbe' has no Hubbard U, but values are given for Mn"),
         (('--engine', 'made-up', '--hubbard-u', 'Mn:4'), 2, "'Mn:4' is not ELEMENT=eV, such as Mn=3.9"),
-        (('--engine', 'made-up', '--set', 'engine.nb.climb=true'), 1, "unknown protocol key 'nb': did you mean 'neb'"),
+        (
+            ('--engine', 'made-up', '--set', 'engine.nb.climb=true'),
+            1,
+            "unknown protocol key 'engine.nb': did you mean 'neb'",
+        ),
         (('--engine', 'made_up'), 1, "unknown engine 'made_up': did you mean 'made-up'"),
         (('--engine', 'made-up', '--potential', 'chgnet'), 2, '--potential goes with --engine potential or'),
         (('--functional', 'pbe'), 2, "the engine 'potential' has no density functionals"),

@@ -135,7 +135,7 @@ command({arguments})
 """
     finished = in_python(code, AIIDA_PATH=str(tmp_path), AIIDA_PROFILE='')
     assert finished.returncode == 1
-    assert 'verdi presto --use-zeromq\n    verdi daemon start' in finished.stderr
+    assert 'verdi presto --use-zeromq\n    verdi daemon start\n    aiida-embarrier setup' in finished.stderr
     assert 'Traceback' not in finished.stderr
 
 

@@ -42,6 +42,19 @@ def test_show(run, band):
     assert found['energies'] == [0.0, 0.3, 0.6, 0.35, 0.1]
 
 
+def test_show_names_the_protocol_and_the_command_for_this_band(run, band):
+    from aiida.common.links import LinkType
+    from aiida.orm import Dict, WorkChainNode
+
+    process = WorkChainNode(description='protocol fast, with changes').store()
+    split = 'split it: `aiida-embarrier launch segments PK --depth 0.02`'
+    for label, node in (('band', band), ('summary', Dict({'warnings': [split]}).store())):
+        node.base.links.add_incoming(process, LinkType.RETURN, label)
+    text = run('show', process.pk)
+    assert ['protocol', 'fast,', 'with', 'changes'] in [line.split() for line in text.splitlines()]
+    assert f'`aiida-embarrier launch segments {band.pk} --depth 0.02`' in text
+
+
 def test_show_of_a_starting_band(run, aiida_profile_clean):
     from aiida_embarrier.data.band import BandData
 
@@ -79,6 +92,8 @@ def test_plot_along_a_direction(run, band, tmp_path):
 
 def test_plot_of_several_bands(run, band, tmp_path):
     run('plot', band.pk, band.pk, '-o', tmp_path / 'x.png')
+    run('plot', band.pk, band.uuid, '-o', tmp_path / 'x.svg')
+    assert (tmp_path / 'x.svg').read_text().count(f'{band.pk}: emt: forward') == 2
     assert 'one band at a time' in run('plot', band.pk, band.pk, '--path', '-o', tmp_path / 'x.png', code=2)
 
 

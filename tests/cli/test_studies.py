@@ -85,6 +85,17 @@ def test_launch_convergence(launch):
     assert builder.barrier['hop']['ion'] == 'Al'
 
 
+def test_one_value_beside_others_is_a_setting_of_all_runs(launch):
+    builder = launch(
+        *('convergence', 'Al.cif', '--ion', 'Al', '--hop', '0', *OPTIONS),
+        *('--images', '5,7', '--min-distance', '7', '--force', '0.1', '--vary', 'relax_host=none'),
+    )
+    assert [variable['key'] for variable in builder.study['variables']] == ['n_images']
+    assert builder.barrier['min_image_distance'].value == 7.0
+    assert builder.barrier['engine_inputs']['neb']['parameters']['force_threshold'] == 0.1
+    assert builder.barrier['relax_host'].value == 'none'
+
+
 @pytest.mark.parametrize(
     ('arguments', 'code', 'message'),
     [
@@ -94,7 +105,7 @@ def test_launch_convergence(launch):
         (('--supercell', '2x2,3x3'), 2, 'is no list such as 1x2x2,2x2x2'),
         (('--vary', 'n_images'), 2, "'n_images' is not KEY=VALUE,VALUE"),
         (('--vary', 'n_images=[,'), 2, 'is not KEY=VALUE,VALUE'),
-        (('--vary', 'engine.neb.climbing=true,false'), 1, "unknown protocol key 'neb.climbing': did you mean 'climb'"),
+        (('--vary', 'engine.neb.climbing=true,false'), 1, "key 'engine.neb.climbing': did you mean 'climb'"),
     ],
 )
 def test_bad_variables(run, worker_code, arguments, code, message):

@@ -32,8 +32,9 @@ def test_overrides_reach_every_depth():
     ('overrides', 'message'),
     [
         ({'n_imges': 3}, "unknown protocol key 'n_imges': did you mean 'n_images'"),
-        ({'engine': {'neb': {'climbing': True}}}, "unknown protocol key 'neb.climbing': did you mean 'climb'"),
-        ({'engine': {'relax': 0.1}}, "protocol key 'relax' takes a mapping, got 0.1"),
+        ({'engine': {'neb': {'climbing': True}}}, "unknown protocol key 'engine.neb.climbing': did you mean 'climb'"),
+        ({'charge': 1}, "the engine 'potential' knows no electrons and computes neutral cells only"),
+        ({'engine': {'relax': 0.1}}, "protocol key 'engine.relax' takes a mapping, got 0.1"),
     ],
 )
 def test_misspelt_key_is_an_error(overrides, message):

@@ -459,6 +459,16 @@ def test_rattled_endpoints_leave_the_symmetry_that_holds_them_on_a_saddle(worker
 
 
 @pytest.mark.usefixtures('aiida_profile')
+def test_process_says_its_protocol(worker_code):
+    band = BandData(straight_band())
+    for protocol, overrides, words in ((None, None, 'balanced'), ('fast', {'n_images': 9}, 'fast, with changes')):
+        builder = MigrationBarrierWorkChain.get_builder_from_protocol(
+            worker_code, band=band, protocol=protocol, overrides=overrides
+        )
+        assert builder.metadata.description == f'protocol {words}'
+
+
+@pytest.mark.usefixtures('aiida_profile')
 def test_rattle_without_a_relaxation_is_refused(build):
     crystal, _ = node_from_structure(aluminium((1, 1, 1)))
     hop = {'ion': 'Al', 'number': 0}

@@ -190,7 +190,10 @@ def test_preparation_in_a_protocol():
     [
         ({'wth': 'potential'}, "unknown protocol key 'preparation.wth': did you mean 'with'"),
         ({'with': 'potental'}, "unknown engine 'potental': did you mean 'potential'"),
-        ({'with': 'potential', 'engine': {'nb': {}}}, "unknown protocol key 'nb': did you mean 'neb'"),
+        (
+            {'with': 'potential', 'engine': {'nb': {}}},
+            "unknown protocol key 'preparation.engine.nb': did you mean 'neb'",
+        ),
         ({'with': 'potential', 'compare': 'yes'}, "compare: 'yes' is neither true nor false"),
         ({'with': 'potential', 'options': 3}, 'options: takes a mapping, got 3'),
         ({'compare': True}, 'compare: nothing is prepared: say by which engine, `preparation.with`'),

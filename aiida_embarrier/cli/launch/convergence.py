@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -140,12 +141,18 @@ def command(
     """Vary settings one at a time, and find the cheapest ones that are good enough.
 
     The path is a hop of the crystal in FILE, two endpoints, or a band. The other settings are those of the protocol, of
-    --config and of --set.
+    --config and of --set; an option with one value beside others with several is a setting of all runs.
     """
     from aiida_embarrier.workflows.convergence import ConvergenceWorkChain
 
     variables = {KEYS[name]: values for name, values in lists.items() if values is not None}
     variables.update(read_variables(vary))
+    # one value beside others that are varied is that of all runs
+    fixed = {key: values[0] for key, values in variables.items() if len(values) == 1}
+    if len(fixed) < len(variables):
+        variables = {key: values for key, values in variables.items() if key not in fixed}
+        given = tuple(f'{key}={json.dumps(value)}' for key, value in fixed.items())
+        method = {**method, 'settings': (*method['settings'], *given)}
     if not variables:
         raise click.UsageError('nothing is varied: give at least one of --images, --supercell, --force, --vary')
     settings = method_inputs(**method, potential=potential)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
     from matplotlib.figure import Figure
 
+    from aiida_embarrier.bands.band import Band
     from aiida_embarrier.data.band import BandData
 
 __all__ = ('FIGURES', 'OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
@@ -55,6 +56,7 @@ def describe(node: BandData | ProcessNode) -> dict[str, Any]:
     import numpy as np
 
     from aiida_embarrier.bands.barriers import barriers
+    from aiida_embarrier.bands.vacancies import mechanism_name
 
     node = band_of(node)
     attributes = node.base.attributes.all
@@ -70,6 +72,8 @@ def describe(node: BandData | ProcessNode) -> dict[str, Any]:
         description['barriers'] = barriers(band.energies, band.info.equivalent_endpoints).to_dict()
     process, summary = origin_of(node)
     description['process'] = process
+    description['mechanism_name'] = mechanism_name(band)
+    description['protocol'] = protocol_of(process)
     description['summary'] = summary
     return description
 
@@ -93,6 +97,16 @@ def origin_of(node: BandData) -> tuple[int | None, dict[str, Any] | None]:
     return None, None
 
 
+def protocol_of(process: int | None) -> str | None:
+    """Return the protocol that the inputs of a process were made with, None where it does not say."""
+    from aiida.orm import load_node
+
+    from aiida_embarrier.workflows.migration import PROTOCOL
+
+    description = '' if process is None else load_node(process).description
+    return description.removeprefix(PROTOCOL) if description.startswith(PROTOCOL) else None
+
+
 def echo(description: dict[str, Any]) -> None:
     """Print a description for people."""
     heading = {
@@ -100,7 +114,7 @@ def echo(description: dict[str, Any]) -> None:
         'formula': description['formula'],
         'ion': description['mobile_ion']
         if description['mechanism'] is None
-        else f'{description["mobile_ion"]}, {description["mechanism"]} mechanism',
+        else f'{description["mobile_ion"]}, {description["mechanism_name"]} mechanism',
         'energies by': description['potential'] or description['functional'] or description['engine'],
         'charge': None if not description.get('charge') else f'{description["charge"]:+g} e',
         'host': description['host'],
@@ -120,6 +134,8 @@ def echo(description: dict[str, Any]) -> None:
         heading['prepared'] = _preparation(preparation)
     if description['process'] is not None:
         heading['process'] = description['process']
+    if description['protocol'] is not None:
+        heading['protocol'] = description['protocol']
     echo_pairs(heading)
     if 'barriers' in description:
         _echo_barriers(description)
@@ -186,7 +202,18 @@ def draw(
         raise click.UsageError('--path draws one band at a time')
     if direction is not None and not through_crystal:
         raise click.UsageError('--direction is that of the way through the crystal: add --path')
-    return migration_path(bands[0], direction=direction) if through_crystal else energy_path(bands)
+    if through_crystal:
+        return migration_path(bands[0], direction=direction)
+    return energy_path(bands, labels=_labels(nodes, bands))
+
+
+def _labels(nodes: Sequence[BandData | ProcessNode], bands: Sequence[Band]) -> list[str] | None:
+    """Return what tells bands apart in a legend, with the PKs by which they were asked for; None for one band."""
+    from aiida_embarrier.figures.energy_path import band_labels
+
+    if len(bands) == 1:
+        return None
+    return [f'{node.pk}: {name}' for node, name in zip(nodes, band_labels(bands, numbered=False), strict=True)]
 
 
 def _images(description: dict[str, Any]) -> list[dict[str, Any]]:
