@@ -23,16 +23,26 @@ __all__ = ('EnergyProfile',)
 OVERSHOOT = 0.5
 
 
+#: A slope below this, in eV/Å, is what a converged band leaves of a stationary point: it asks for no turning point beside
+#: the image.
+STATIONARY = 0.05
+#: A cubic is monotone where its slopes have the sign of its secant and are at most so many times as steep (F. N.
+#: Fritsch and R. E. Carlson, SIAM J. Numer. Anal. 17, 238 (1980)).
+STEEPEST = 3.0
+
+
 @dataclass(frozen=True, eq=False)
 class EnergyProfile:
     """Energy as a function of the reaction coordinate, defined between the endpoints only.
 
-    Each segment is a cubic that meets the energies of its two images and, where known, their slopes. Where such a cubic
-    would leave the range of its two energies by more than half of the largest energy difference on this and the
-    neighbouring segments, as it does where forces and energies do not belong together or images are too far apart, its
-    slopes are moved towards those of a monotone interpolation (PCHIP; F. N. Fritsch and J. Butland, SIAM J. Sci. Stat.
-    Comput. 5, 300 (1984)) until it stays within. Without slopes it is that monotone interpolation, whose maximum is
-    the largest energy of the images.
+    Each segment is a cubic that meets the energies of its two images and, where known, their slopes. It turns only
+    where the slopes ask for a turning point: where both point the way of the energy difference or vanish, as at a
+    climbing image, the steeper one is reduced until the cubic is monotone. Where another cubic would leave the range of
+    its two energies by more than half of the largest energy difference on this and the neighbouring segments, as it
+    does where forces and energies do not belong together or images are too far apart, its slopes are moved towards
+    those of a monotone interpolation (PCHIP; F. N. Fritsch and J. Butland, SIAM J. Sci. Stat. Comput. 5, 300 (1984))
+    until it stays within. Without slopes it is that monotone interpolation, whose maximum is the largest energy of the
+    images.
 
     :param coordinates: reaction coordinate of each image in Å, increasing, shape (n_images,).
     :param energies: energy of each image in eV, shape (n_images,).
@@ -120,8 +130,10 @@ class EnergyProfile:
         # rounding errors of the energies themselves must not count
         allowed += 1e-12 * np.abs(values).max()
 
+        slopes = _without_turning(known[ends], float(np.diff(values)[0]) / length)
+
         def cubic(share: float) -> np.ndarray:
-            return _hermite(length, values, share * known[ends] + (1 - share) * monotone[ends])
+            return _hermite(length, values, share * slopes + (1 - share) * monotone[ends])
 
         if _excess(cubic(1.0), length, values) <= allowed:
             return cubic(1.0)
@@ -130,6 +142,15 @@ class EnergyProfile:
             middle = (good + bad) / 2
             good, bad = (middle, bad) if _excess(cubic(middle), length, values) <= allowed else (good, middle)
         return cubic(good)
+
+
+def _without_turning(slopes: np.ndarray, secant: float) -> np.ndarray:
+    """Return the slopes at the ends of a segment so that its cubic is monotone, unless they ask for a turning point."""
+    along = np.sign(secant) * slopes
+    if secant == 0 or np.any(along < -STATIONARY):
+        return slopes
+    clipped: np.ndarray = np.sign(secant) * np.clip(along, 0, STEEPEST * abs(secant))
+    return clipped
 
 
 def _hermite(length: float, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:

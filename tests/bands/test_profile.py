@@ -34,6 +34,27 @@ def test_the_top_between_two_images_is_found(n_images, accuracy):
     np.testing.assert_allclose(profile.energy(between), hump(between), rtol=0, atol=accuracy)
 
 
+def test_climbing_image_is_no_dip_between_two_tops():
+    """Images about a climbing one, from a vacancy hop in LiCoO2: slopes beside it are four times the secant."""
+    coordinates = np.array([0.0, 0.5, 1.04, 1.64, 2.24, 2.78, 3.28])
+    energies = np.array([0.0, 0.0307, 0.1342, 0.1609, 0.1342, 0.0307, 0.0])
+    for at_the_top in (0.0, 0.03, -0.03):
+        slopes = np.array([-0.008, 0.146, 0.178, at_the_top, -0.178, -0.146, 0.008])
+        profile = EnergyProfile(coordinates, energies, slopes)
+        assert profile.maximum() == (1.64, 0.1609)
+        curve = profile.energy(np.linspace(0, coordinates[-1], 1000))
+        assert np.all(np.diff(np.sign(np.diff(curve)))[np.diff(curve)[:-1] != 0] <= 0), 'it rises, then falls'
+        # where they ask for no turning point slopes are met
+        assert profile.energy(0.5 + 1e-6) - 0.0307 == pytest.approx(0.146e-6, rel=1e-3)
+
+
+def test_slopes_that_ask_for_a_turning_point_get_one():
+    profile = EnergyProfile(np.array([0.0, 1.0]), np.array([0.0, 0.1]), np.array([0.5, -0.3]))
+    assert profile.maximum()[1] > 0.13
+    down = EnergyProfile(np.array([0.0, 1.0]), np.array([0.0, 0.1]), np.array([-0.4, 0.5]))
+    assert down.energy(0.3) < -0.03
+
+
 def test_without_slopes_nothing_overshoots():
     coordinates = np.linspace(0, LENGTH, 6)
     for slopes in ({}, {'slopes': np.full(6, np.nan)}):

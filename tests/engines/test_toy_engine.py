@@ -38,7 +38,7 @@ def test_it_is_an_engine_like_the_others():
     assert get_engine('toy').description
     thresholds = [barrier_protocol('toy', name)['engine']['neb']['force_threshold'] for name in ('fast', 'stringent')]
     assert thresholds == [0.1, 0.02]
-    with pytest.raises(ValueError, match="unknown protocol key 'engine.strenth': did you mean 'strength'"):
+    with pytest.raises(ValueError, match=r"unknown protocol key 'engine\.strenth': did you mean 'strength'"):
         barrier_protocol('toy', overrides={'engine': {'strenth': 2}})
 
 
