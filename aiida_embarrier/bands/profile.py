@@ -23,8 +23,8 @@ __all__ = ('EnergyProfile',)
 OVERSHOOT = 0.5
 
 
-#: A slope below this, in eV/Å, is what a converged band leaves of a stationary point: it asks for no turning point beside
-#: the image.
+#: A slope below this, in eV/Å, is what a converged band leaves of a stationary point: it asks for no turning point
+#: beside the image.
 STATIONARY = 0.05
 #: A cubic is monotone where its slopes have the sign of its secant and are at most so many times as steep (F. N.
 #: Fritsch and R. E. Carlson, SIAM J. Numer. Anal. 17, 238 (1980)).

@@ -7,21 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_embarrier.figures.style import colours, new_figure
+from aiida_embarrier.figures.style import COLOURS, new_figure
 from aiida_embarrier.jobs.progress import residual
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from aiida_embarrier.jobs.progress import TaskHistory
 
 __all__ = ('convergence',)
 
+#: Lines of curves after those that have all colours.
+_STYLES = ('-', '--', '-.')
 #: More curves than these cannot be told apart: they are drawn in grey, without a legend.
-_MOST_CURVES = 6
+_MOST_CURVES = len(COLOURS) * len(_STYLES)
+#: A curve that reaches so many times higher than the curves usually do is cut off, so that the others can be seen: one
+#: of forces, on its logarithmic axis, and one of barriers.
+_FAR_FORCE, _FAR_BARRIER = 30.0, 3.0
+#: Columns and height of a line of the legend in inches.
+_COLUMNS, _LEGEND_LINE = 3, 0.2
+#: What tells curves from marks among the lines of the axes.
+_CURVE = 'curve'
 #: Ticks of the axis of evaluations.
 _TICKS = 6
 #: Letters of notes, and where they stand.
@@ -33,7 +43,8 @@ def convergence(histories: Mapping[str, TaskHistory], *, title: str | None = Non
 
     The aim is a dashed line. A triangle stands where the highest image began to climb, a vertical line where another
     job went on. A single task has the evaluations made until then above. Relaxations have energies, relative to the
-    last, in place of barriers.
+    last, in place of barriers. Of several curves one that goes far beyond the others, as that of a band that diverged
+    does, is cut off, and named.
 
     :param histories: tasks by their names; all bands, or all relaxations.
     :param title: None for the name of a single task.
@@ -43,11 +54,13 @@ def convergence(histories: Mapping[str, TaskHistory], *, title: str | None = Non
     tasks = {name: task for name, task in histories.items() if task.steps}
     if not tasks:
         raise ValueError('there is nothing to draw: no task made a step yet')
-    figure = new_figure(width, 0.9 * width)
-    above, below = figure.subplots(2, sharex=True)
     many = len(tasks) > _MOST_CURVES
-    for (name, task), colour in zip(tasks.items(), colours(), strict=False):
-        _draw(above, below, name, task, '0.6' if many else colour)
+    lines = 0 if many or len(tasks) == 1 else len(tasks) / _COLUMNS
+    figure = new_figure(width, 0.9 * width + _LEGEND_LINE * lines)
+    above, below = figure.subplots(2, sharex=True)
+    for number, (name, task) in enumerate(tasks.items()):
+        colour = '0.6' if many else COLOURS[number % len(COLOURS)]
+        _draw(above, below, name, task, colour, '-' if many else _STYLES[number // len(COLOURS)])
     for aim in sorted({task.last['force_threshold'] for task in tasks.values() if task.last.get('force_threshold')}):
         above.axhline(aim, color='0.4', linestyle='--', linewidth=1, zorder=1)
         above.annotate(
@@ -61,19 +74,56 @@ def convergence(histories: Mapping[str, TaskHistory], *, title: str | None = Non
     below.set(xlabel='step', ylabel='barrier so far (eV)' if bands else 'energy relative to the last (eV)')
     for axes in (above, below):
         axes.spines[['top', 'right']].set_visible(False)
+    for axes, far in ((above, _FAR_FORCE), (below, _FAR_BARRIER)):
+        _cut_off(axes, tasks, far)
     if len(tasks) == 1:
         task = next(iter(tasks.values()))
         _write_notes(below, task)
         _write_evaluations(above, task)
-    elif not many:
-        figure.legend(
-            *above.get_legend_handles_labels(), loc='outside lower center', frameon=False, fontsize=9, ncols=3
-        )
+    else:
+        handles, names = above.get_legend_handles_labels()
+        if many:
+            handles, names = [], []
+        for marks, words in _marks(tasks.values()):
+            handles.append(marks)
+            names.append(words)
+        if handles:
+            figure.legend(handles, names, loc='outside lower center', frameon=False, fontsize=9, ncols=_COLUMNS)
     figure.suptitle(title if title is not None else next(iter(tasks)) if len(tasks) == 1 else '', fontsize=11)
     return figure
 
 
-def _draw(above: Axes, below: Axes, name: str, task: TaskHistory, colour: str) -> None:
+def _marks(tasks: Iterable[TaskHistory]) -> list[tuple[Line2D, str]]:
+    """Return what the marks on several curves mean, as entries of a legend."""
+    from matplotlib.lines import Line2D
+
+    drawn = list(tasks)
+    marks = []
+    if any(map(_first_climbing, drawn)):
+        marks.append((Line2D([], [], color='0.3', marker='^', linestyle='none'), 'an image begins to climb'))
+    if any(map(_places_between_jobs, drawn)):
+        marks.append((Line2D([], [], color='0.3', linewidth=0.8, linestyle=':'), 'another job goes on'))
+    return marks
+
+
+def _cut_off(axes: Axes, names: Iterable[str], far: float) -> None:
+    """Limit the axis to what most curves reach, and name those that go beyond.
+
+    :param names: of the curves, in the order in which they were drawn.
+    :param far: how many times higher than the median of their highest points a curve goes that is cut off.
+    """
+    curves = [line for line in axes.lines if line.get_gid() == _CURVE]
+    highest = np.array([np.nanmax(np.append(line.get_ydata(), -np.inf)) for line in curves])
+    beyond = highest > far * max(float(np.median(highest)), 1e-9)
+    if len(curves) < 3 or not np.any(beyond):
+        return
+    low, _ = axes.get_ylim()
+    axes.set_ylim(low, 1.15 * float(highest[~beyond].max()))
+    cut = ', '.join(name for name, above in zip(names, beyond, strict=True) if above)
+    axes.annotate(f'off the scale: {cut}', (0.99, 0.97), xycoords='axes fraction', ha='right', va='top', fontsize=8)
+
+
+def _draw(above: Axes, below: Axes, name: str, task: TaskHistory, colour: str, style: str) -> None:
     lines = task.steps
     steps = np.array([line['step'] for line in lines])
     forces = np.array([_number(residual(line)) for line in lines])
@@ -82,8 +132,8 @@ def _draw(above: Axes, below: Axes, name: str, task: TaskHistory, colour: str) -
         energies = np.array([_number(line.get('energy')) for line in lines])
         heights = energies - energies[-1]
     marker = '.' if len(lines) < 60 else None
-    above.plot(steps, forces, color=colour, marker=marker, linewidth=1.2, label=name)
-    below.plot(steps, heights, color=colour, marker=marker, linewidth=1.2)
+    above.plot(steps, forces, style, color=colour, marker=marker, linewidth=1.2, label=name, gid=_CURVE)
+    below.plot(steps, heights, style, color=colour, marker=marker, linewidth=1.2, gid=_CURVE)
     for number in _first_climbing(task):
         for axes, values in ((above, forces), (below, heights)):
             axes.plot(steps[number], values[number], marker='^', color=colour, markersize=7, zorder=3)

@@ -47,8 +47,29 @@ def test_several_tasks_have_a_legend_and_many_have_none():
     few = convergence({name: history(name) for name in 'ab'})
     assert {'a', 'b'} <= {text.get_text() for text in few.legends[0].get_texts()}
     assert 'force evaluations' not in texts(few)
-    many = convergence({str(number): history(str(number)) for number in range(9)})
-    assert not many.legends
+    nine = convergence({f'hop_{number}': history(str(number)) for number in range(9)})
+    named = {text.get_text() for text in nine.legends[0].get_texts()}
+    assert {'hop_0', 'hop_8', 'an image begins to climb', 'another job goes on'} <= named
+    looks = {(line.get_color(), line.get_linestyle()) for line in nine.axes[0].lines if line.get_gid()}
+    assert len(looks) == 9, 'curves are told apart'
+    many = convergence({str(number): history(str(number)) for number in range(19)})
+    assert {text.get_text() for text in many.legends[0].get_texts()} == {
+        'an image begins to climb',
+        'another job goes on',
+    }
+
+
+def test_band_that_diverges_does_not_spoil_the_scale():
+    wild = history('wild')
+    for line in wild.steps[-5:]:
+        line.update(residual_force=500.0, barrier=14.0)
+    figure = convergence({'a': history('a'), 'wild': wild, 'b': history('b')})
+    above, below = figure.axes[:2]
+    assert above.get_ylim()[1] < 2
+    assert below.get_ylim()[1] < 1
+    assert texts(figure).count('off the scale: wild') == 2
+    calm = convergence({name: history(name) for name in 'abc'})
+    assert not any('off the scale' in text for text in texts(calm))
 
 
 def test_relaxation_has_energies():
