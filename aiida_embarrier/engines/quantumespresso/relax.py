@@ -36,7 +36,7 @@ PULAY = 501
 MAX_PULAY = 4
 #: Exit statuses of aiida-quantumespresso's PwBaseWorkChain, and of pw.x below it, that say how it ended.
 OUT_OF_TIME = (340, 400, 503)
-IONS_NOT_CONVERGED = (402, 500, 501, 502, 520, 521)
+IONS_NOT_CONVERGED = (500, 501, 502, 520, 521)
 
 
 def validate_cell(node: Str | None, _: Any) -> str | None:

@@ -35,7 +35,7 @@ def test_versions_that_know_the_card(version, knows):
         (401, 502, Status.NOT_CONVERGED),
         (401, 400, Status.INTERRUPTED),
         (310, 410, Status.FAILED),
-        (300, 350, Status.FAILED),
+        (402, 305, Status.FAILED),
     ],
 )
 def test_how_the_chain_of_the_plugin_ended(make_calcjob_node, exit_status, of_job, status):
