@@ -25,6 +25,10 @@ __all__ = ('command',)
 INTERVAL_HERE = 1.0
 INTERVAL_THERE = 10.0
 
+#: Jobs of the worker, and what one does between its start and its first step.
+WORKER_JOBS = ('PotentialRelaxCalculation', 'PotentialNebCalculation')
+LOADING = 'the model is being loaded, then the first images are evaluated'
+
 JOB = Column('job', 'job', 'd')
 TASKS = (
     Column('task', 'task'),
@@ -150,12 +154,19 @@ class Watcher:
             'pk': job.pk,
             'process': job.process_label,
             'computer': job.computer.label,
-            'status': job.process_status,
+            'status': LOADING if not history.tasks and _has_worker_begun(job) else job.process_status,
             'step': _way_to(job, self.process),
             'problem': problem,
             'output': None if output is None else dict(zip(('file', 'line'), output, strict=True)),
             'tasks': [_describe(task, job.pk, run) for task in history.tasks.values()],
         }
+
+
+def _has_worker_begun(job: CalcJobNode) -> bool:
+    """Return whether a job of the worker runs, so that it loads its model until it makes a step."""
+    from aiida.schedulers import JobState
+
+    return job.process_label in WORKER_JOBS and job.get_scheduler_state() == JobState.RUNNING
 
 
 def _describe(task: TaskHistory, job: int, run: str | None = None) -> dict[str, Any]:

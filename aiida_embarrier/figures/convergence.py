@@ -28,8 +28,11 @@ _MOST_CURVES = len(COLOURS) * len(_STYLES)
 #: A curve that reaches so many times higher than the curves usually do is cut off, so that the others can be seen: one
 #: of forces, on its logarithmic axis, and one of barriers.
 _FAR_FORCE, _FAR_BARRIER = 30.0, 3.0
-#: Columns and height of a line of the legend in inches.
-_COLUMNS, _LEGEND_LINE = 3, 0.2
+#: Height of a line of the legend in inches, characters for each inch of its width, and what a mark takes of them.
+_LEGEND_LINE, _CHARACTERS_PER_INCH, _MARK = 0.2, 13, 7
+_MOST_COLUMNS = 3
+#: What a triangle means.
+_CLIMBS = 'an image begins to climb'
 #: What tells curves from marks among the lines of the axes.
 _CURVE = 'curve'
 #: Ticks of the axis of evaluations.
@@ -55,7 +58,8 @@ def convergence(histories: Mapping[str, TaskHistory], *, title: str | None = Non
     if not tasks:
         raise ValueError('there is nothing to draw: no task made a step yet')
     many = len(tasks) > _MOST_CURVES
-    lines = 0 if many or len(tasks) == 1 else len(tasks) / _COLUMNS
+    columns = _columns(tasks, width)
+    lines = 0 if many or len(tasks) == 1 else len(tasks) / columns
     figure = new_figure(width, 0.9 * width + _LEGEND_LINE * lines)
     above, below = figure.subplots(2, sharex=True)
     for number, (name, task) in enumerate(tasks.items()):
@@ -88,9 +92,15 @@ def convergence(histories: Mapping[str, TaskHistory], *, title: str | None = Non
             handles.append(marks)
             names.append(words)
         if handles:
-            figure.legend(handles, names, loc='outside lower center', frameon=False, fontsize=9, ncols=_COLUMNS)
+            figure.legend(handles, names, loc='outside lower center', frameon=False, fontsize=9, ncols=columns)
     figure.suptitle(title if title is not None else next(iter(tasks)) if len(tasks) == 1 else '', fontsize=11)
     return figure
+
+
+def _columns(names: Iterable[str], width: float) -> int:
+    """Return how many columns of a legend with these names fit into a width in inches."""
+    longest = max(len(name) for name in [*names, _CLIMBS])
+    return max(1, min(_MOST_COLUMNS, int(_CHARACTERS_PER_INCH * width / (longest + _MARK))))
 
 
 def _marks(tasks: Iterable[TaskHistory]) -> list[tuple[Line2D, str]]:
@@ -100,7 +110,7 @@ def _marks(tasks: Iterable[TaskHistory]) -> list[tuple[Line2D, str]]:
     drawn = list(tasks)
     marks = []
     if any(map(_first_climbing, drawn)):
-        marks.append((Line2D([], [], color='0.3', marker='^', linestyle='none'), 'an image begins to climb'))
+        marks.append((Line2D([], [], color='0.3', marker='^', linestyle='none'), _CLIMBS))
     if any(map(_places_between_jobs, drawn)):
         marks.append((Line2D([], [], color='0.3', linewidth=0.8, linestyle=':'), 'another job goes on'))
     return marks
@@ -118,9 +128,21 @@ def _cut_off(axes: Axes, names: Iterable[str], far: float) -> None:
     if len(curves) < 3 or not np.any(beyond):
         return
     low, _ = axes.get_ylim()
-    axes.set_ylim(low, 1.15 * float(highest[~beyond].max()))
+    top = 1.15 * float(highest[~beyond].max())
+    if axes.get_yscale() == 'linear':
+        lowest = min(float(np.nanmin(line.get_ydata())) for line in curves)
+        low = lowest - 0.05 * (top - lowest)
+    axes.set_ylim(low, top)
     cut = ', '.join(name for name, above in zip(names, beyond, strict=True) if above)
-    axes.annotate(f'off the scale: {cut}', (0.99, 0.97), xycoords='axes fraction', ha='right', va='top', fontsize=8)
+    axes.annotate(
+        f'off the scale: {cut}',
+        (0.99, 0.97),
+        xycoords='axes fraction',
+        ha='right',
+        va='top',
+        fontsize=8,
+        bbox={'facecolor': 'white', 'edgecolor': 'none', 'alpha': 0.8},
+    )
 
 
 def _draw(above: Axes, below: Axes, name: str, task: TaskHistory, colour: str, style: str) -> None:

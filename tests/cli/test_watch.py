@@ -6,7 +6,8 @@ import time
 import pytest
 from aiida.common.links import LinkType
 from aiida.manage import get_manager
-from aiida.orm import CalcJobNode, RemoteData, WorkChainNode
+from aiida.orm import CalcJobNode, Dict, RemoteData, WorkChainNode
+from aiida.schedulers import JobState
 from click.testing import CliRunner
 from plumpy import ProcessState
 from systems import computed_band
@@ -39,21 +40,21 @@ def step(number, force, task='band', status='running', **entries):
 class Running:
     """A barrier that seems to run, with one job whose progress file is written by the test."""
 
-    def __init__(self, computer, folder):
-        self.barrier = self._process(WorkChainNode(), 'MigrationBarrierWorkChain', None)
+    def __init__(self, computer, folder, caller=None, call=None):
+        self.barrier = self._process(WorkChainNode(), 'MigrationBarrierWorkChain', caller, call)
         self.neb = self._process(WorkChainNode(), 'PotentialNebWorkChain', self.barrier)
         self.job = self._process(CalcJobNode(computer=computer), 'PotentialNebCalculation', self.neb)
         self.job.set_process_status('Monitoring scheduler: job state RUNNING')
         self.job.set_remote_workdir(str(folder))
         self.file = folder / 'progress.jsonl'
 
-    def _process(self, node, label, caller):
+    def _process(self, node, label, caller, call='neb'):
         node.set_process_label(label)
         if isinstance(node, CalcJobNode):
             node.set_option('resources', {'num_machines': 1, 'num_mpiprocs_per_machine': 1})
         if caller is not None:
             kind = LinkType.CALL_CALC if isinstance(node, CalcJobNode) else LinkType.CALL_WORK
-            node.base.links.add_incoming(caller, link_type=kind, link_label='neb')
+            node.base.links.add_incoming(caller, link_type=kind, link_label=call)
         node.store()
         node.set_process_state(ProcessState.WAITING)
         return node
@@ -217,6 +218,25 @@ def test_several_bands(running):
 
 def test_job_that_has_not_begun(running):
     assert 'on localhost: Monitoring scheduler: job state RUNNING' in run(running.barrier.pk, '--once')
+    running.job.set_scheduler_state(JobState.QUEUED)
+    assert 'model' not in run(running.barrier.pk, '--once')
+    running.job.set_scheduler_state(JobState.RUNNING)
+    assert 'on localhost: the model is being loaded' in run(running.barrier.pk, '--once')
+    running.write({'event': 'start', 'time': NOW}, step(0, 0.8))
+    assert 'model' not in run(running.barrier.pk, '--once')
+
+
+def test_runs_of_a_study_are_told_apart(aiida_profile_clean, aiida_localhost, tmp_path):
+    study = WorkChainNode()
+    variable = {'key': 'n_images', 'values': [5, 7], 'runs': ['base', 'n_images_7']}
+    study.base.links.add_incoming(Dict({'variables': [variable]}).store(), LinkType.INPUT_WORK, 'study')
+    study.set_process_label('ConvergenceWorkChain')
+    study.store().set_process_state(ProcessState.WAITING)
+    running = Running(aiida_localhost, tmp_path, study, 'run_n_images_7')
+    running.write({'event': 'start', 'time': NOW}, step(0, 0.8, energies=[0, 0.1, 0]))
+    shown = run(study.pk, '--once')
+    assert 'energy path of n_images = 7' in shown
+    assert 'energy path of band' in run(running.barrier.pk, '--once')
 
 
 def test_job_of_another_program_shows_what_it_printed_last(running, monkeypatch):

@@ -52,6 +52,11 @@ def test_several_tasks_have_a_legend_and_many_have_none():
     assert {'hop_0', 'hop_8', 'an image begins to climb', 'another job goes on'} <= named
     looks = {(line.get_color(), line.get_linestyle()) for line in nine.axes[0].lines if line.get_gid()}
     assert len(looks) == 9, 'curves are told apart'
+    long = convergence({f'n_images = {number}, force_threshold = 0.05': history('x') for number in (5, 7)})
+    long.draw_without_rendering()
+    box = long.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= long.bbox.x1
     many = convergence({str(number): history(str(number)) for number in range(19)})
     assert {text.get_text() for text in many.legends[0].get_texts()} == {
         'an image begins to climb',
