@@ -87,7 +87,7 @@ def functional_paths(
         handles=[handles[name] for name in order],
         labels=order,
         loc='outside lower center',
-        ncols=min(len(order), 2 * n_columns),
+        ncols=min(len(order), 3 * n_columns),
         frameon=False,
         fontsize=9,
     )

@@ -112,9 +112,11 @@ def _draw(axes: Axes, band: Band) -> None:
     if changing:
         _legend(axes, len(changing))
     else:
+        axes.set_xlim(coordinate[0], coordinate[-1])
+        some = bool(axes.lines)
         axes.annotate(
-            f'no site changes by more than {CHANGE:g}',
-            (0.5, 0.02),
+            f'no site changes by more than {CHANGE:g}' if some else 'no site has a moment',
+            (0.5, 0.02 if some else 0.5),
             xycoords='axes fraction',
             ha='center',
             va='bottom',

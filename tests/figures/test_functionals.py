@@ -128,6 +128,7 @@ def test_moments():
     np.testing.assert_allclose(lines['Al 1'], band.moments[:, 1])
     np.testing.assert_allclose(lines['Al 2'], band.moments[:, 2])
     assert len(axes.lines) == 3, 'the site that keeps its moment is grey, those without one are left out'
+    assert 'no site has a moment' in texts(moments(band.replace(moments=0.01 * band.moments)))
     with pytest.raises(ValueError, match='no moments are known'):
         moments(computed_band())
 
