@@ -17,14 +17,17 @@ NAMES = {2: 'divacancy', 3: 'trivacancy'}
 def n_vacancies(band: Band) -> int | None:
     """Return how many sites of the migrating ion are empty, by comparing the images with the host.
 
-    :return: None where the mechanism is another one, the host is not known, or has other elements than the images.
+    :return: None where the mechanism is another one, the host is not known, is no formula, or has other elements than the images.
     """
     from pymatgen.core import Composition
 
     ion = band.mobile_ion
     if band.info.mechanism != 'vacancy' or band.info.host is None or ion is None:
         return None
-    host = Composition(band.info.host).get_el_amt_dict()
+    try:
+        host = Composition(band.info.host).get_el_amt_dict()
+    except ValueError:  # a name instead of a formula
+        return None
     there = Counter(band.elements)
     others = [element for element in host if element != ion]
     if not others or set(host) != set(there) | {ion} or any(there[element] == 0 for element in others):

@@ -28,7 +28,15 @@ def test_vacancies_are_counted(missing, name):
 
 
 @pytest.mark.parametrize(
-    'info', [{'mechanism': 'interstitial'}, {'host': None}, {'host': 'LiNiO2'}, {'host': 'Li'}, {'host': 'LiCoO3'}]
+    'info',
+    [
+        {'mechanism': 'interstitial'},
+        {'host': None},
+        {'host': 'LiNiO2'},
+        {'host': 'Li'},
+        {'host': 'LiCoO3'},
+        {'host': 'a host'},
+    ],
 )
 def test_what_cannot_be_told_is_left_as_it_is(info):
     path = band(2, **info)
