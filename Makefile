@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Tests that run side by side. Those of faults run after the others and alone, as they watch how long things take.
+TEST_WORKERS ?= 2
 BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.installed-demo
 DEV_READY := $(VENV)/.installed-dev
@@ -20,11 +22,12 @@ demo: $(DEMO_READY) ## compute the barrier of a lithium hop in LiFePO4 (minutes)
 	$(BIN)/python examples/demo.py
 
 test: lint ## run linters, types, import rules, all tests, and build the docs with warnings as errors
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --ignore tests/services
+	$(BIN)/python -m pytest tests/services
 	$(MAKE) --no-print-directory docs
 
 test-fast: lint ## run linters, types, import rules and the quick tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m 'not slow and not services'
 
 services: ## install (apt, root) and start Slurm, RabbitMQ and PostgreSQL, for tests only
 	tests/services/services.sh start
