@@ -469,8 +469,8 @@ def _no_minimum(falls: list[EndFall], found: Barriers) -> str:
         f'the {fall.end} endpoint is no minimum, image {fall.image} lies {fall.depth:.3f} eV below it' for fall in falls
     )
     text = (
-        f'{places}: a relaxation keeps the symmetry that it starts with. Start again with `rattle: 0.05` '
-        '(`--rattle 0.05`)'
+        f'{places}: a relaxation keeps the symmetry that it starts with. Start again with `rattle: 0.1` '
+        '(`--rattle 0.1`; if the warning stays, another `rattle_seed`)'
     )
     depths = [minimum.depth for minimum in found.minima if minimum.image in {fall.image for fall in falls}]
     if depths:

@@ -170,7 +170,7 @@ def test_summary_warns_of_equivalent_endpoints_that_are_not():
             [0.0, -0.078, 0.368, -0.05, 0.0],
             (
                 'the first endpoint is no minimum, image 1 lies 0.078 eV below it and the last endpoint is no minimum',
-                '`rattle: 0.05`',
+                '`rattle: 0.1`',
                 'launch segments PK --depth 0.02',
                 'the rate-limiting barrier, 0.446 eV',
             ),

@@ -65,7 +65,7 @@ RATTLE = click.option(
     '--rattle',
     type=float,
     metavar='Å',
-    help='Random displacements of the atoms before endpoints are relaxed, so that these keep no symmetry; 0.05 does. '
+    help='Random displacements of the atoms before endpoints are relaxed, so that these keep no symmetry; try 0.1. '
     'The seed: --set rattle_seed=N.',
 )
 
