@@ -17,7 +17,8 @@ NAMES = {2: 'divacancy', 3: 'trivacancy'}
 def n_vacancies(band: Band) -> int | None:
     """Return how many sites of the migrating ion are empty, by comparing the images with the host.
 
-    :return: None where the mechanism is another one, the host is not known, is no formula, or has other elements than the images.
+    :return: None where the mechanism is another one, and where the host is not known, no formula, or has other elements
+        than the images.
     """
     from pymatgen.core import Composition
 
