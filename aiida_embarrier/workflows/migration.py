@@ -9,6 +9,7 @@ from aiida.engine import ToContext, WorkChain, if_
 from aiida.orm import Bool, Dict, Float, Int, List, Str, StructureData
 from aiida.plugins import WorkflowFactory
 
+from aiida_embarrier.bands.barriers import TIE_TOLERANCE
 from aiida_embarrier.calculations.mapping import map_endpoints, verdict
 from aiida_embarrier.calculations.paths import interpolate, rattle, summarise
 from aiida_embarrier.engines.base import get_engine, status_of, why
@@ -462,9 +463,12 @@ class MigrationWorkChain(WorkChain):
             return None
         attributes = band.base.attributes
         which = f'{inputs["label"].value}: ' if 'label' in inputs else ''
+        rise = attributes.get('barrier_rate_limiting')
+        other = rise is not None and rise - attributes.get('barrier_forward') > TIE_TOLERANCE
+        limiting = f', {rise:.3f} eV rate-limiting' if other else ''
         self.report(
             f'{which}barrier {attributes.get("barrier_forward"):.3f} eV forward, '
-            f'{attributes.get("barrier_reverse"):.3f} eV reverse; residual force '
+            f'{attributes.get("barrier_reverse"):.3f} eV reverse{limiting}; residual force '
             f'{attributes.get("residual_force"):.3f} eV/Å'
         )
         return summary

@@ -85,6 +85,14 @@ def test_launch_convergence(launch):
     assert builder.barrier['hop']['ion'] == 'Al'
 
 
+@pytest.mark.parametrize('arguments', [('barrier', '--hop', '0'), ('network',)])
+def test_launch_with_rattled_endpoints(launch, arguments):
+    name, *which = arguments
+    builder = launch(name, 'Al.cif', '--ion', 'Al', *which, *OPTIONS, '--rattle', '0.1', '--set', 'rattle_seed=2')
+    assert (builder.rattle.value, builder.rattle_seed.value) == (0.1, 2)
+    assert 'rattle' not in launch(name, 'Al.cif', '--ion', 'Al', *which, *OPTIONS)
+
+
 def test_one_value_beside_others_is_a_setting_of_all_runs(launch):
     builder = launch(
         *('convergence', 'Al.cif', '--ion', 'Al', '--hop', '0', *OPTIONS),

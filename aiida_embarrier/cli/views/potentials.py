@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
-from aiida_embarrier.cli.views import output_of
+from aiida_embarrier.cli.views import output_of, warning_of
 
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
@@ -65,7 +65,7 @@ def echo(description: dict[str, Any]) -> None:
             click.echo(f'\n{row["name"]}: {row["message"]}')
         for warning in row.get('warnings', []):
             if not description['single_point']:  # where nothing was to converge, what was not says nothing
-                click.echo(f'\nwarning ({row["name"]}): {warning}')
+                click.echo(f'\nwarning ({row["name"]}): {warning_of(warning, row["band"])}')
 
 
 def draw(node: ProcessNode) -> Figure:
