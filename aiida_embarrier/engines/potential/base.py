@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ToContext, WorkChain, process_handler, while_
+from aiida.engine import ProcessHandlerReport, process_handler, while_
 from aiida.orm import AbstractCode, Dict, List, SinglefileData
 
 from aiida_embarrier.calculations.results import add_up
@@ -17,8 +17,8 @@ from aiida_embarrier.calculations.worker import (
     validate_settings,
 )
 from aiida_embarrier.engines.base import why
-from aiida_embarrier.engines.protocols import closest
-from aiida_embarrier.engines.resumption import is_resumed, last_checkpoint, last_job_before, taking_finished_jobs
+from aiida_embarrier.engines.chains import JobChain, check_options
+from aiida_embarrier.engines.resumption import is_resumed, last_checkpoint, last_job_before
 from aiida_embarrier.jobs.schemas import GRAVEST_FIRST, Status
 
 if TYPE_CHECKING:
@@ -48,14 +48,7 @@ CONTINUABLE = tuple(
 
 def validate_options(node: Dict | None, _: Any) -> str | None:
     """Check the options of jobs against those that AiiDA knows."""
-    if node is None:
-        return None
-    port = PotentialRelaxCalculation.spec().inputs['metadata']['options']
-    unknown = [name for name in node.get_dict() if name not in port]
-    if unknown:
-        return f'unknown option {unknown[0]!r} of a job{closest(unknown[0], port)}'
-    error = port.validate({'resources': port['resources'].default(), **node.get_dict()})
-    return None if error is None else f'options of a job: {error.message}'
+    return check_options(node, PotentialRelaxCalculation)
 
 
 GO_ON = 'continuing from its checkpoint'
@@ -77,7 +70,7 @@ class Remedy:
     shorter: bool = False
 
 
-class PotentialRestartWorkChain(BaseRestartWorkChain):
+class PotentialRestartWorkChain(JobChain):
     """Run a job of the worker until each of its tasks is done or cannot be helped.
 
     Tasks go on from the checkpoint of the job before, or start again with smaller steps; one that fails for good does
@@ -158,11 +151,6 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
         how = 'which is done' if done else 'from its last checkpoint' if 'checkpoint' in inputs else 'from its start'
         self.report(f'going on with what job {job.pk} did, {how}')
 
-    def run_process(self) -> ToContext:
-        """Run the next job; one that was done before is taken from the database in a process that `resume` started."""
-        with taking_finished_jobs(self.ctx.resumed):
-            return super().run_process()
-
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""
         exit_code = super().inspect_process()
@@ -180,13 +168,6 @@ class PotentialRestartWorkChain(BaseRestartWorkChain):
     def results(self) -> None:
         """Attach the results of the last job."""
         self._attach()
-
-    def on_terminated(self) -> None:
-        """Clean the folders of the jobs if asked; AiiDA's own method reports it also where nothing is cleaned."""
-        if self.inputs.clean_workdir.value:
-            super().on_terminated()
-        else:
-            WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
         """Attach the last good result of each task, what all jobs took together, and the checkpoint if it fits."""

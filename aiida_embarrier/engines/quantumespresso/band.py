@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.common import AttributeDict
 from aiida.engine import (
-    BaseRestartWorkChain,
     ExitCode,
     ProcessHandlerReport,
-    ToContext,
-    WorkChain,
     process_handler,
     while_,
 )
@@ -18,11 +15,12 @@ from aiida.orm import AbstractCode, Dict
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.chains import JobChain
 from aiida_embarrier.engines.quantumespresso.calculation import PATH_FILE, QuantumEspressoNebCalculation
 from aiida_embarrier.engines.quantumespresso.collecting import collect_jobs
 from aiida_embarrier.engines.quantumespresso.settings import Settings, check_settings, path_namelist
 from aiida_embarrier.engines.quantumespresso.setup import define_shared, job_options, kpoints_node, prepare, refused
-from aiida_embarrier.engines.resumption import is_resumed, last_job_before, taking_finished_jobs
+from aiida_embarrier.engines.resumption import is_resumed, last_job_before
 from aiida_embarrier.jobs.schemas import Status
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ STATUS_OF_EXIT_CODE = {
 }
 
 
-class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
+class QuantumEspressoBandWorkChain(JobChain):
     """Optimise one band with neb.x.
 
     Where the highest image is to climb and a threshold for that is set, neb.x first runs without a climbing image down
@@ -190,11 +188,6 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
             self.ctx.inputs.band = job.outputs.band
         self._write_path()
 
-    def run_process(self) -> ToContext:
-        """Run the next job; one that was done before is taken from the database in a process that `resume` started."""
-        with taking_finished_jobs(self.ctx.resumed):
-            return super().run_process()
-
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""
         exit_code = super().inspect_process()
@@ -214,13 +207,6 @@ class QuantumEspressoBandWorkChain(BaseRestartWorkChain):
         message = why(job) if job.exit_status else f'job {job.pk} was to go on from there'
         code: ExitCode = self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=message)
         return code
-
-    def on_terminated(self) -> None:
-        """Clean the folders of the jobs if asked; AiiDA's own method reports it also where nothing is cleaned."""
-        if self.inputs.clean_workdir.value:
-            super().on_terminated()
-        else:
-            WorkChain.on_terminated(self)
 
     def _attach(self) -> None:
         bands = [job.outputs.band for job in self.ctx.children if 'band' in job.outputs]

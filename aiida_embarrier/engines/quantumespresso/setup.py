@@ -96,17 +96,10 @@ def validate_settings(node: Dict | None, _: Any) -> str | None:
 
 def validate_options(node: Dict | None, _: Any) -> str | None:
     """Check the options of jobs against those that AiiDA knows."""
-    from aiida_embarrier.engines.protocols import closest
+    from aiida_embarrier.engines.chains import check_options
     from aiida_embarrier.engines.quantumespresso.calculation import QuantumEspressoNebCalculation
 
-    if node is None:
-        return None
-    port = QuantumEspressoNebCalculation.spec().inputs['metadata']['options']
-    unknown = [name for name in node.get_dict() if name not in port]
-    if unknown:
-        return f'unknown option {unknown[0]!r} of a job{closest(unknown[0], port)}'
-    error = port.validate({**DEFAULT_OPTIONS, **node.get_dict()})
-    return None if error is None else f'options of a job: {error.message}'
+    return check_options(node, QuantumEspressoNebCalculation)
 
 
 def define_shared(spec: WorkChainSpec) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiida.common import AttributeDict
-from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, ToContext, WorkChain, process_handler
+from aiida.engine import ProcessHandlerReport, process_handler
 from aiida.orm import AbstractCode, Dict, Float, KpointsData, SinglefileData
 
 from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.chains import JobChain, check_options
 from aiida_embarrier.engines.functionals import load_functionals
-from aiida_embarrier.engines.protocols import closest
-from aiida_embarrier.engines.resumption import is_resumed, last_job_before, taking_finished_jobs
+from aiida_embarrier.engines.resumption import is_resumed, last_job_before
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
 from aiida_embarrier.engines.vasp.incar import kpoint_mesh, make_incar
@@ -44,15 +45,7 @@ MAX_EXTENSIONS = 4
 
 def validate_options(node: Dict | None, _: Any) -> str | None:
     """Check the options of jobs against those that AiiDA knows."""
-    if node is None:
-        return None
-    port = VaspStructureCalculation.spec().inputs['metadata']['options']
-    unknown = [name for name in node.get_dict() if name not in port]
-    if unknown:
-        return f'unknown option {unknown[0]!r} of a job{closest(unknown[0], port)}'
-    given = {'resources': {'num_machines': 1}, **node.get_dict()}
-    error = port.validate(given)
-    return None if error is None else f'options of a job: {error.message}'
+    return check_options(node, VaspStructureCalculation)
 
 
 def define_shared_inputs(spec: WorkChainSpec) -> None:
@@ -72,7 +65,7 @@ def define_shared_inputs(spec: WorkChainSpec) -> None:
     spec.input('vdw_kernel', valid_type=SinglefileData, required=False, help='vdw_kernel.bindat, for rVV10.')
 
 
-class VaspRestartWorkChain(BaseRestartWorkChain):
+class VaspRestartWorkChain(JobChain):
     """Run jobs of VASP until one is done or nothing is left to try; the last good result is always an output."""
 
     #: Name of what is computed, as input and output: `structure` or `band`.
@@ -111,21 +104,25 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
 
     # ---------------------------------------------------------------- what subclasses say
 
+    @abstractmethod
     def _kinds(self) -> tuple[tuple[Kind, ...], Any]:
-        raise NotImplementedError
+        """Return the kinds of atoms, and the index of the kind of each atom."""
 
+    @abstractmethod
     def _lattice(self) -> np.ndarray:
-        raise NotImplementedError
+        """Return the lattice vectors as rows in Å."""
 
+    @abstractmethod
     def _task(self) -> Task:
-        raise NotImplementedError
+        """Return what the next job does."""
 
+    @abstractmethod
     def _criteria(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return what its parser needs to judge convergence."""
 
+    @abstractmethod
     def _shorter_steps(self) -> dict[str, Any]:
         """Return tags that halve the steps of the optimiser."""
-        raise NotImplementedError
 
     # ---------------------------------------------------------------- setup
 
@@ -249,16 +246,11 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
             self.report(f'nothing to go on from is left of job {job.pk}: {error}')
             return None
 
+    @abstractmethod
     def _fetch(self, job: CalcJobNode) -> Any:
         """Return the last good result in the folder of a job that was killed before its files were retrieved."""
-        raise NotImplementedError
 
     # ---------------------------------------------------------------- running
-
-    def run_process(self) -> ToContext:
-        """Run the next job; one that was done before is taken from the database in a process that `resume` started."""
-        with taking_finished_jobs(self.ctx.resumed):
-            return super().run_process()
 
     def inspect_process(self) -> ExitCode | None:
         """Handle the outcome of a job; attach what there is when the chain ends in failure."""
@@ -282,13 +274,6 @@ class VaspRestartWorkChain(BaseRestartWorkChain):
     def results(self) -> None:
         """Attach the last good result, and what all jobs took together."""
         self._attach()
-
-    def on_terminated(self) -> None:
-        """Clean the folders of the jobs if asked; AiiDA's own method reports it also where nothing is cleaned."""
-        if self.inputs.clean_workdir.value:
-            super().on_terminated()
-        else:
-            WorkChain.on_terminated(self)
 
     def _last_message(self) -> str:
         """Return why the last job ended as it did, in its own words where it has some."""

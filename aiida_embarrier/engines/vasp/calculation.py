@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,9 @@ class _Calculation(VaspCalculation):
         settings: dict[str, Any] = self.inputs.protocol.get_dict()
         return settings
 
+    @abstractmethod
     def _geometry(self) -> tuple[Layout, np.ndarray, np.ndarray]:
-        raise NotImplementedError
+        """Return the layout, the lattice vectors as rows and the positions of the first structure in Å."""
 
     def _structure(self) -> StructureData:
         return in_vasp_order(*self._geometry())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +53,9 @@ class _Parser(Parser):
         exit_code: ExitCode | None = self._read()
         return exit_code
 
+    @abstractmethod
     def _read(self) -> ExitCode | None:
-        raise NotImplementedError
+        """Read the files and attach what they say."""
 
     def _with_file(self, name: str, function: Callable[[IO[str]], Any]) -> Any:
         """Return what a function makes of a file, None where it is missing or empty."""
