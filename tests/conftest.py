@@ -39,6 +39,19 @@ def _no_database_outlives_a_power_cut() -> Iterator[None]:
     event.remove(Engine, 'connect', hurry)
 
 
+@pytest.fixture(scope='session')
+def hops() -> Callable[[str], Any]:
+    """Return bands on EMT by their names: vacancies in Al and Cu, an adatom on Au(100)."""
+    from potential_systems import adatom_hop, vacancy_hop
+
+    @cache
+    def band(name: str) -> Any:
+        element, kind = name.split()
+        return vacancy_hop(element) if kind == 'vacancy' else adatom_hop(element)
+
+    return band
+
+
 def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Make a skipped test a failed one where the environment variable EMBARRIER_NO_SKIPS is 1, as .ci/run sets it."""
     if os.environ.get('EMBARRIER_NO_SKIPS') == '1' and report.skipped and not hasattr(report, 'wasxfail'):
