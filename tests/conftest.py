@@ -4,6 +4,7 @@ import os
 import sqlite3
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
