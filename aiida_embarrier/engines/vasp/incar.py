@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 from pymatgen.core import Element
 
 from aiida_embarrier.engines.protocols import closest
-from aiida_embarrier.engines.vasp.layout import SHELLS
+from aiida_embarrier.engines.vasp.layout import SHELLS, element_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,10 @@ OPTIMISERS: dict[str, dict[str, dict[str, Any]]] = {
 
 #: Start moment of atoms in a cell with an odd number of electrons where nothing is magnetic, in Bohr magnetons.
 ODD_MOMENT = 0.6
+
+#: PAW potentials whose valence does not tell whether their core has an even number of electrons: f shells in the core,
+#: and hydrogen with a fraction of an electron.
+OPEN_CORE = re.compile(r'_[23]$|[.]')
 
 #: Tags that follow from other inputs, and where they are set.
 RESERVED = {
@@ -130,7 +135,7 @@ def make_incar(
     :param task: what is done.
     :param charge: of the cell in units of e.
     :param n_valence: electrons of the neutral cell, the sum of ZVAL over the atoms; None where no POTCAR is at hand:
-        NELECT is then a text, and whether the number of electrons is odd is not known.
+        NELECT is then a text, and whether the number of electrons is odd follows from the atomic numbers.
     :raises ValueError: for an odd number of electrons without spin, unknown values, and further tags that belong
         somewhere else.
     """
@@ -185,26 +190,43 @@ def _electron_tags(
     if spin not in ('auto', 'polarised', 'none'):
         raise ValueError(f'unknown value {spin!r} of spin{closest(spin, ("auto", "polarised", "none"))}')
     tags: dict[str, Any] = {}
-    odd = False
+    without_potcar = n_valence is None
     if n_valence is None:
+        n_electrons = _all_electrons(layout, settings['paw']['mapping'], charge)
         if charge:
             tags['NELECT'] = f'sum of ZVAL {-charge:+g}'
     else:
         n_electrons = n_valence - charge
         if charge:
             tags['NELECT'] = round(n_electrons, 8)
-        odd = abs(n_electrons - round(n_electrons)) < 1e-6 and round(n_electrons) % 2 == 1
+    odd = n_electrons is not None and abs(n_electrons - round(n_electrons)) < 1e-6 and round(n_electrons) % 2 == 1
     if spin == 'none':
         if odd:
             raise ValueError(
-                f'the cell has an odd number of electrons, {n_electrons:g}, which needs spin polarisation: use '
-                'spin: auto or polarised, or another charge'
+                f'the cell has an odd number of electrons, {n_electrons:g}'
+                f'{" with those of the cores" * without_potcar}, which needs spin polarisation: use spin: auto or '
+                'polarised, or another charge'
             )
         return {'ISPIN': 1, **tags}
     if layout.moments is None and spin == 'auto' and not odd:
         return {'ISPIN': 1, **tags}
     moments = layout.moments or (ODD_MOMENT,) * len(layout.order)
     return {'ISPIN': 2, 'MAGMOM': _compressed(moments), **tags}
+
+
+def _all_electrons(layout: Layout, mapping: Mapping[str, str], charge: float) -> float | None:
+    """Return the number of all electrons of a cell: even where that of valence electrons is, as cores hold pairs.
+
+    :param mapping: PAW potentials by element that differ from the usual ones.
+    :return: None where the core of a potential may have an odd number of electrons.
+    """
+    total = -charge
+    for group in layout.groups:
+        name = mapping.get(group.element) or element_table().get(group.element, {}).get('paw', group.element)
+        if OPEN_CORE.search(name):
+            return None
+        total += group.count * Element(group.element).Z
+    return total
 
 
 def _compressed(values: Sequence[float]) -> str:

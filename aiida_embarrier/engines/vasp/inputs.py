@@ -100,8 +100,9 @@ def check_inputs(
             moments=protocol['moments'],
         )
         potcars = find_potcars(protocol['paw']['family'], protocol['paw']['mapping'], layout.elements)
-        make_incar(layout, protocol, functional, Task('relax'), charge=charge, n_valence=n_valence(layout, potcars))
-        make_incar(layout, protocol, functional, Task('neb', n_images=n_images))
+        electrons = {'charge': charge, 'n_valence': n_valence(layout, potcars)}
+        for task in (Task('relax'), Task('neb', n_images=n_images)):
+            make_incar(layout, protocol, functional, task, **electrons)
     except ValueError as error:
         return str(error)
     return check_ranks(options, neb['code'], n_images, protocol)

@@ -83,6 +83,24 @@ def test_odd_electrons_need_spin():
         tags('atuo', 10)
 
 
+def test_odd_electrons_are_seen_without_potcar(protocol):
+    structure = Structure(np.eye(3) * 5, ['Li', 'O'], [[0, 0, 0], [0.5, 0.5, 0]])  # 11 electrons
+
+    def tags(charge=0.0, **overrides):
+        return incar(structure, protocol(**overrides), Task('relax'), charge=charge)
+
+    assert (tags()['ISPIN'], tags()['MAGMOM']) == (2, '2*0.6')
+    assert (tags(charge=-1)['ISPIN'], tags(charge=-1)['NELECT']) == (1, 'sum of ZVAL +1')
+    assert tags(charge=-0.5)['ISPIN'] == 1
+    with pytest.raises(ValueError, match='odd number of electrons, 11 with those of the cores, which needs spin'):
+        tags(spin='none')
+    assert tags(charge=1, spin='none')['ISPIN'] == 1
+    # the core of Nd_3 holds three f electrons: atomic numbers do not tell
+    structure = Structure(np.eye(3) * 5, ['Nd', 'Al'], [[0, 0, 0], [0.5, 0.5, 0]])
+    assert tags()['ISPIN'] == 1
+    assert tags(paw={'mapping': {'Nd': 'Nd'}})['ISPIN'] == 2
+
+
 def test_lmaxmix_goes_by_the_shells(protocol):
     def lmaxmix(element):
         return incar(Structure(np.eye(3) * 4, [element], [[0, 0, 0]]), protocol(), Task('relax'))['LMAXMIX']
