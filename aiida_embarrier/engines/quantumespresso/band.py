@@ -18,6 +18,7 @@ from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.chains import JobChain
 from aiida_embarrier.engines.quantumespresso.calculation import PATH_FILE, QuantumEspressoNebCalculation
 from aiida_embarrier.engines.quantumespresso.collecting import collect_jobs
+from aiida_embarrier.engines.quantumespresso.outputs import inner_maximum
 from aiida_embarrier.engines.quantumespresso.settings import Settings, check_settings, path_namelist
 from aiida_embarrier.engines.quantumespresso.setup import define_shared, job_options, kpoints_node, prepare, refused
 from aiida_embarrier.engines.resumption import is_resumed, last_job_before
@@ -57,7 +58,8 @@ class QuantumEspressoBandWorkChain(JobChain):
     """Optimise one band with neb.x.
 
     Where the highest image is to climb and a threshold for that is set, neb.x first runs without a climbing image down
-    to that threshold, and then on from there with it. A run that was stopped goes on from its folder, or where that is
+    to that threshold, and then on from there with it; where an endpoint is the highest image, no image climbs, and it
+    goes on to the threshold of the forces as it is. A run that was stopped goes on from its folder, or where that is
     not there from its last band. The last good band is an output in any case.
     """
 
@@ -104,6 +106,7 @@ class QuantumEspressoBandWorkChain(JobChain):
         except ValueError as error:
             return refused(self.exit_codes, error)
         self.ctx.climbing = settings.neb.climb and settings.neb.climb_threshold is None
+        self.ctx.final = self.ctx.climbing or not settings.neb.climb
         self.ctx.steps = settings.neb.max_steps
         self.ctx.path = {}  # what was changed of the namelist PATH
         self.ctx.n_extensions = self.ctx.n_remedies = 0
@@ -140,13 +143,15 @@ class QuantumEspressoBandWorkChain(JobChain):
         """
         settings, inputs = self.settings, self.ctx.inputs
         n_images = inputs.band.base.attributes.get('n_images')
-        namelist = path_namelist(settings, n_images, self.ctx.climbing, self.ctx.steps, folder is not None)
+        namelist = path_namelist(
+            settings, n_images, self.ctx.climbing, self.ctx.steps, folder is not None, final=self.ctx.final
+        )
         inputs.path = Dict({**namelist, **self.ctx.path})
         inputs.settings = Dict(
             {
                 'functional': settings.resolved_functional.key,
                 'charge': self.inputs.charge.value,
-                'final': self.ctx.climbing or not settings.neb.climb,
+                'final': self.ctx.final,
                 'command_line': self.ctx.words,
             }
         )
@@ -163,7 +168,8 @@ class QuantumEspressoBandWorkChain(JobChain):
         inputs = self.ctx.inputs
         for name in ('band', 'parameters'):
             inputs[name] = job.inputs[name]
-        self.ctx.climbing = str(job.inputs.path['ci_scheme']).lower() == 'auto'
+        self.ctx.climbing = _climbs(job)
+        self.ctx.final = self.ctx.climbing or bool(job.inputs.settings.get('final', self.ctx.final))
         self.ctx.steps = job.inputs.path['nstep_path']
         if job.base.caching.is_valid_cache:
             inputs.path, inputs.settings = job.inputs.path, job.inputs.settings
@@ -227,16 +233,23 @@ class QuantumEspressoBandWorkChain(JobChain):
 
     @process_handler(priority=600, exit_codes=ExitCode(0))
     def let_it_climb(self, job: CalcJobNode) -> ProcessHandlerReport | None:
-        """Go on with a climbing image where the band has come near enough without one."""
-        if job.outputs.results['final']:
+        """Go on with a climbing image where the band has come near enough without one, unless an endpoint is highest.
+
+        A band whose highest image is an endpoint goes on without; where it has another highest image then, that climbs.
+        """
+        if _climbs(job) or not self.settings.neb.climb:
             return None
-        self.ctx.climbing = True
+        inside = inner_maximum(job.outputs.band.band.energies) is not None
+        if job.outputs.results['final'] and not inside:
+            return None
+        self.ctx.climbing, self.ctx.final = inside, True
         self.ctx.path = {}
         # the limit counts the iterations of all runs that go on from each other
         self.ctx.steps = job.inputs.path['nstep_path'] + self.settings.neb.max_steps
         self._go_on(job)
         residual = job.outputs.results['residual_force']
-        self.report(f'job {job.pk} brought the band down to {residual:.2f} eV/Å: now its highest image climbs')
+        what = 'now its highest image climbs' if inside else 'an endpoint is its highest image, so that none climbs'
+        self.report(f'job {job.pk} brought the band down to {residual:.2f} eV/Å: {what}')
         return ProcessHandlerReport(do_break=True)
 
     @process_handler(priority=550, exit_codes=[_CODES.ERROR_WALL_TIME, _CODES.ERROR_INTERRUPTED])
@@ -336,6 +349,11 @@ class QuantumEspressoBandWorkChain(JobChain):
         self._start_from_last_band(job)
         self.report(f'job {job.pk} failed: {why(job)} Trying once more')
         return ProcessHandlerReport(do_break=True)
+
+
+def _climbs(job: CalcJobNode) -> bool:
+    """Return whether a job lets the highest image climb."""
+    return str(job.inputs.path['ci_scheme']).lower() == 'auto'
 
 
 def _has_path(folder: RemoteData) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from aiida_embarrier.engines.quantumespresso.settings import BOHR, RYDBERG
 
-__all__ = ('Evaluation', 'NebOutput', 'complete_iterations', 'read_neb_output', 'read_pw_output')
+__all__ = ('Evaluation', 'NebOutput', 'complete_iterations', 'inner_maximum', 'read_neb_output', 'read_pw_output')
 
 _START = re.compile(r'^ +coordinates at iteration +(\d+)', re.MULTILINE)
 _ENERGY = re.compile(r'^! +total energy += +(-?[\d.]+) Ry', re.MULTILINE)
@@ -152,6 +152,15 @@ def complete_iterations(images: list[dict[int, Evaluation]]) -> list[list[Evalua
     iterations = sorted(set.intersection(*(set(image) for image in images[1:-1])))
     bands = [[ends[0], *(image[number] for image in images[1:-1]), ends[1]] for number in iterations]
     return [band for band in bands if all(evaluation.is_complete for evaluation in band)]
+
+
+def inner_maximum(energies: np.ndarray) -> int | None:
+    """Return the index of the highest image, None where that is an endpoint: there neb.x lets no image climb.
+
+    :param energies: of all images, shape (n_images,).
+    """
+    highest = 1 + int(np.argmax(energies[1:-1]))
+    return highest if energies[highest] > max(energies[0], energies[-1]) else None
 
 
 def _last_complete(image: dict[int, Evaluation]) -> Evaluation | None:

@@ -18,6 +18,7 @@ from aiida_embarrier.engines.quantumespresso.outputs import (
     Evaluation,
     NebOutput,
     complete_iterations,
+    inner_maximum,
     read_neb_output,
     read_pw_output,
 )
@@ -117,7 +118,7 @@ class QuantumEspressoNebParser(Parser):
             potential=None,
             potential_functional=None,
             charge=settings['charge'],
-            climbing=self._climbs,
+            climbing=results['climbing_image'] is not None,
             converged=bool(output.converged and results['final'] and results['residual_force'] <= self._threshold),
             residual_force=results['residual_force'],
         )
@@ -170,8 +171,7 @@ def _arrays(iteration: Sequence[Evaluation]) -> tuple[np.ndarray, np.ndarray, np
 def _assess(iteration: Sequence[Evaluation], climbs: bool) -> dict[str, Any]:
     """Return how far an iteration is from convergence, by the definition of this package."""
     positions, energies, forces = _arrays(iteration)
-    highest = 1 + int(np.argmax(energies[1:-1]))
-    climbing = highest if climbs and energies[highest] > max(energies[0], energies[-1]) else None
+    climbing = inner_maximum(energies) if climbs else None
     residuals = band_forces(positions, energies, forces, 1.0, climbing=climbing).residuals
     return {
         'residual_force': float(residuals.max()),

@@ -377,7 +377,13 @@ def _starting_magnetization(
 
 
 def path_namelist(
-    settings: Settings, n_images: int, climbing: bool, steps: int, restart: bool = False
+    settings: Settings,
+    n_images: int,
+    climbing: bool,
+    steps: int,
+    restart: bool = False,
+    *,
+    final: bool | None = None,
 ) -> dict[str, Any]:
     """Return the namelist PATH of neb.x.
 
@@ -386,10 +392,15 @@ def path_namelist(
 
     :param climbing: whether the highest image climbs.
     :param steps: limit on the steps, those before a restart included.
+    :param final: whether it goes down to the threshold of the forces, and not to that at which the highest image begins
+        to climb; by default where an image climbs or none is to. A band whose highest image is an endpoint goes there
+        without a climbing image.
     """
     neb = settings.neb
+    if final is None:
+        final = climbing or not neb.climb
     threshold = neb.force_threshold
-    if neb.climb and not climbing and neb.climb_threshold is not None:
+    if not final and neb.climb_threshold is not None:
         threshold = max(neb.climb_threshold, neb.force_threshold)
     path = {
         'string_method': 'neb',
@@ -405,7 +416,7 @@ def path_namelist(
         'first_last_opt': False,
         'minimum_image': False,
     }
-    return path | (neb.path if climbing or not neb.climb else {k: v for k, v in neb.path.items() if k != 'path_thr'})
+    return path | (neb.path if final else {key: value for key, value in neb.path.items() if key != 'path_thr'})
 
 
 def kpoints_mesh(lattice: ArrayLike, settings: Settings) -> tuple[int, int, int]:

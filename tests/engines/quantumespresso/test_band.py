@@ -50,7 +50,7 @@ def chain(families, neb_code, protocol, afm_band):
 def job(make_calcjob_node, aiida_localhost, afm_band, tmp_path):
     """Return a factory of finished jobs, each with a folder; `path` says whether neb.x can go on there."""
 
-    def make(chain, exit_code=None, path=True, band=True, **results):
+    def make(chain, exit_code=None, path=True, band=True, energies=(0.0, 0.3, 0.1), **results):
         folder = tmp_path / f'job_{len(chain.ctx.children)}'
         folder.mkdir()
         if path:
@@ -62,7 +62,7 @@ def job(make_calcjob_node, aiida_localhost, afm_band, tmp_path):
             ),
         }
         if band:
-            outputs['band'] = BandData(afm_band.replace(energies=[0.0, 0.3, 0.1], residual_force=0.2))
+            outputs['band'] = BandData(afm_band.replace(energies=list(energies), residual_force=0.2))
         inputs = chain.ctx.inputs
         node = make_calcjob_node(
             'embarrier.quantumespresso.neb',
@@ -110,6 +110,30 @@ def test_climbing_follows(chain, job):
     assert process.ctx.inputs.parent_folder.uuid == node.outputs.remote_folder.uuid
     assert process.ctx.inputs.settings['final'] is True
     assert process.let_it_climb(job(process)) is None  # now it is done
+
+
+def test_endpoint_that_is_highest_never_climbs(chain, job):
+    process = chain()
+    node = job(process, final=False, energies=(0.0, 0.2, 0.3))
+    assert process.let_it_climb(node).do_break
+    path = process.ctx.inputs.path
+    assert (path['ci_scheme'], path['restart_mode']) == ('no-CI', 'restart')
+    assert path['path_thr'] == pytest.approx(0.05 / 3**0.5)
+    assert process.ctx.inputs.settings['final'] is True
+    assert process.let_it_climb(job(process, energies=(0.0, 0.2, 0.3))) is None  # done, without a saddle
+
+
+def test_image_that_rises_above_the_endpoints_later_climbs(chain, job):
+    process = chain()
+    process.let_it_climb(job(process, final=False, energies=(0.0, 0.2, 0.3)))
+    assert process.let_it_climb(job(process)).do_break
+    assert process.ctx.inputs.path['ci_scheme'] == 'auto'
+    assert process.let_it_climb(job(process)) is None
+
+
+def test_bands_that_are_not_to_climb_are_done(chain, job):
+    process = chain(neb={'climb': False})
+    assert process.let_it_climb(job(process)) is None
 
 
 def test_no_approach_where_it_climbs_at_once(chain):

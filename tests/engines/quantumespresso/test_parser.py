@@ -1,5 +1,7 @@
 """The parser of neb.x: the band of the last complete iteration, and exit codes that say how a job ended."""
 
+import re
+
 import numpy as np
 import pytest
 from aiida.orm import Dict
@@ -63,6 +65,17 @@ def test_approach_is_not_the_end(parse):
     assert code is None
     assert outputs['band'].band.info.converged is False
     assert outputs['results']['climbing_image'] is None
+
+
+def test_monotonic_band_has_no_climbing_image(parse, run):
+    """Where an endpoint is the highest image, neb.x lets none climb, whatever ci_scheme says."""
+    text, images = run
+    end = re.sub(r'(! +total energy += +)-?[\d.]+', r'\g<1>-0.5', images[-1])
+    code, outputs = parse(text, [*images[:-1], end], path_thr=10.0)
+    assert code is None
+    assert outputs['results']['climbing_image'] is None
+    info = outputs['band'].band.info
+    assert (info.climbing, info.converged) == (False, True)
 
 
 def test_threshold_on_atoms_decides(parse):
