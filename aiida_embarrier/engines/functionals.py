@@ -33,7 +33,7 @@ from aiida_embarrier.engines.protocols import closest
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ('Dispersion', 'Functional', 'FunctionalTable', 'HubbardU', 'load_functionals')
+__all__ = ('Dispersion', 'Functional', 'FunctionalTable', 'HubbardU', 'default_shell', 'load_functionals')
 
 
 class _Entry(BaseModel):
@@ -182,12 +182,30 @@ class FunctionalTable(_Entry):
         for element, value in given.items():
             known = table.get(element)
             if not isinstance(value, dict):
-                value = {'u': value, 'orbital': 'd' if known is None else known.orbital}
+                value = {'u': value, 'orbital': default_shell(element) if known is None else known.orbital}
             try:
                 table[element] = HubbardU(**{'source': 'given by the user', 'verified': True, **value})
             except ValueError as error:
                 raise ValueError(f'the Hubbard U of {element} is {value!r}: {error}') from error
         return table
+
+
+def default_shell(element: str) -> str:
+    """Return the shell that a U of an element acts on where nothing says so: that of its block, `d` or `f`.
+
+    :raises ValueError: for what is no element, and for elements whose outer shell is s or p.
+    """
+    from pymatgen.core import Element
+
+    if not Element.is_valid_symbol(element):
+        raise ValueError(f'a Hubbard U is given for {element!r}, which is no element')
+    block = Element(element).block
+    if block not in ('d', 'f'):
+        raise ValueError(
+            f'which shell of {element} the Hubbard U acts on is not known: give it in the protocol, '
+            f'hubbard_u: {{{element}: {{u: ..., orbital: p}}}}'
+        )
+    return str(block)
 
 
 @cache

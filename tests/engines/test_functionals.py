@@ -75,6 +75,9 @@ def test_u_values_of_the_user(table):
     assert (found['Mn'].u, found['Mn'].orbital, found['Mn'].source) == (4.2, 'd', 'given by the user')
     assert (found['Ce'].u, found['Ce'].orbital) == (5.0, 'f'), 'the shell is that of the table'
     assert found['Ni'].u == 6.0
+    # of elements in no table it is that of their block
+    found = table.resolve('pbe+u', {'Zr': 2, 'Pr': 5, 'O': {'u': 4, 'orbital': 'p'}}).hubbard_u
+    assert {element: found[element].orbital for element in ('Zr', 'Pr', 'O')} == {'Zr': 'd', 'Pr': 'f', 'O': 'p'}
     assert table.resolve('pbe+u').hubbard_u['Mn'].u == 3.9
 
 
@@ -84,6 +87,8 @@ def test_u_values_of_the_user(table):
         ('scan', {'Mn': 4.0}, r"'scan' has no Hubbard U, but values are given for Mn: use scan\+u"),
         ('pbe+u', {'Mn': 'large'}, "the Hubbard U of Mn is {'u': 'large'"),
         ('pbe+u', {'Mn': -1.0}, 'the Hubbard U of Mn'),
+        ('pbe+u', {'O': 4.0}, 'which shell of O the Hubbard U acts on is not known'),
+        ('pbe+u', {'Fee': 4.0}, "a Hubbard U is given for 'Fee', which is no element"),
         ('pbe+u', {'Mn': {'u': 4.0, 'orbital': 'g'}}, 'the Hubbard U of Mn'),
     ],
 )

@@ -68,7 +68,7 @@ def test_two_functionals_of_a_charged_spinel(vasp_emulator):
             assert incar['ISPIN'] == '2'
         if functional == 'scan+u':
             assert {value for incar in incars for value in incar['LDAUU'].split()} == {'2.7', '0'}
-        assert {incar['LCLIMB'] for incar in incars if 'IMAGES' in incar} <= {'.TRUE.', '.FALSE.'}
+        assert '.TRUE.' in {incar['LCLIMB'] for incar in incars if 'IMAGES' in incar}
         band = node.outputs.bands[label].band
         assert (band.info.functional, band.info.charge, band.info.climbing) == (functional, -2.0, True)
         signs = np.sign(band.moments[:, [element == 'Mn' for element in band.elements]])

@@ -29,7 +29,7 @@ Examples:
   aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0
   aiida-embarrier launch barrier --initial A.vasp --final B.vasp --images 5
   aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0 --engine vasp --functional scan+u \\
-      --prepare-with potential --code vasp@cluster --cores 64 --submit
+      --prepare-with potential --code vasp@cluster --cores 60 --submit
   aiida-embarrier launch barrier LiFePO4.cif --ion Li --hop 0 --engine vasp --dry-run look"""
 
 

@@ -9,6 +9,7 @@ from aiida.orm import Dict, Str
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
+from aiida_embarrier.engines.vasp.assembly import climbing_image
 from aiida_embarrier.engines.vasp.base import CODES, VaspRestartWorkChain
 from aiida_embarrier.engines.vasp.calculation import VaspBandCalculation
 from aiida_embarrier.engines.vasp.incar import OPTIMISERS, Task, climbs_later
@@ -79,6 +80,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
             'neb',
             n_images=self.inputs.band.base.attributes.get('n_images'),
             climb=self.ctx.climbs,
+            final=self.ctx.final,
             end_energies=self.ctx.end_energies,
         )
 
@@ -89,6 +91,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
             'spacing_tolerance': neb['spacing_tolerance'],
             'climb': neb['climb'],
             'climbs': self.ctx.climbs,
+            'final': self.ctx.final,
         }
 
     def _shorter_steps(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         """Collect the inputs of the first job."""
         neb = self.inputs.protocol.get_dict()['neb']
         self.ctx.climbs = bool(neb['climb'] and neb['max_steps'] > 0 and not climbs_later(neb))
+        self.ctx.final = False
         self.ctx.optimisers = [neb['optimiser'] or next(iter(OPTIMISERS.get(neb['build'], {'': {}})))]
         self.ctx.n_tightenings = 0
         self.ctx.end_energies = None
@@ -161,7 +165,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         return self.exit_codes.ERROR_ENDPOINTS.format(message=self.ctx.message)
 
     def _adopt(self, job: CalcJobNode) -> None:
-        self.ctx.climbs = job.inputs.criteria['climbs']
+        self.ctx.climbs, self.ctx.final = (job.inputs.criteria[name] for name in ('climbs', 'final'))
 
     def _fetch(self, job: CalcJobNode) -> BandData:
         info = Dict({**self._info().get_dict(), 'climbing': job.inputs.criteria['climbs']})
@@ -194,8 +198,9 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         if neb['max_steps'] == 0 or residual is None:
             return self._give_up('ERROR_NOT_CONVERGED', Status.NOT_CONVERGED)
         if climbs_later(neb) and not self.ctx.climbs and residual < neb['climb_threshold']:
-            self.ctx.climbs = True
-            return self._again(node, 'the highest image climbs from here')
+            has_saddle = 'band' in node.outputs and climbing_image(node.outputs.band.band.energies) is not None
+            if has_saddle or not self.ctx.final:
+                return self._begin_last_stage(node, climbs=has_saddle)
         limit = neb['max_steps']
         if results['n_steps'] < limit and self.ctx.n_tightenings < MAX_TIGHTENINGS:
             # VASP stopped by its own criterion: that of stock VASP is another, and none asks for even spacing
@@ -212,3 +217,12 @@ class VaspBandWorkChain(VaspRestartWorkChain):
         self.ctx.optimisers = [*self.ctx.optimisers, other]
         self.ctx.protocol = {**self.ctx.protocol, 'neb': {**neb, 'optimiser': other}}
         return self._again(node, f'forces do not fall: going on with the optimiser {other}')
+
+    def _begin_last_stage(self, node: CalcJobNode, climbs: bool) -> ProcessHandlerReport:
+        """Go down to the force threshold, with the highest image climbing unless that is an endpoint."""
+        self.ctx.climbs, self.ctx.final, self.ctx.n_tightenings = climbs, True, 0
+        # what was tightened was the criterion of the stage before
+        self.ctx.changed_tags = {name: value for name, value in self.ctx.changed_tags.items() if name != 'EDIFFG'}
+        if climbs:
+            return self._again(node, 'the highest image climbs from here')
+        return self._again(node, 'an endpoint is the highest image, so that none climbs: going on without')

@@ -32,8 +32,9 @@ OPTIMISERS: dict[str, dict[str, dict[str, Any]]] = {
         'quick_min': {'IBRION': 3, 'POTIM': 0.0, 'IOPT': 3},
         'fire': {'IBRION': 3, 'POTIM': 0.0, 'IOPT': 7},
     },
-    # of stock VASP only these two follow the projected forces of a band; conjugate gradients minimise an energy
-    'stock': {'quick_min': {'IBRION': 3, 'SMASS': 2.0}, 'rmm_diis': {'IBRION': 1}},
+    # of stock VASP only these two follow the projected forces of a band; conjugate gradients minimise an energy.
+    # Without SMASS only velocities along the forces are kept, which is quick-min; SMASS = 2 is steepest descent.
+    'stock': {'quick_min': {'IBRION': 3}, 'rmm_diis': {'IBRION': 1}},
 }
 
 #: Start moment of atoms in a cell with an odd number of electrons where nothing is magnetic, in Bohr magnetons.
@@ -74,6 +75,7 @@ class Task:
     :param cell: of relaxations: `fixed`, or `full` for positions and cell.
     :param n_images: of bands: number of images, the endpoints included.
     :param climb: of bands: whether the highest image climbs in this job.
+    :param final: of bands: whether the job goes down to the force threshold although no image climbs in it.
     :param in_band: whether energies are compared with those of a band: symmetry is switched off in both.
     :param end_energies: of bands: energies of the endpoints in eV where they are known. VTST takes them for tangents
         of the images beside them.
@@ -83,6 +85,7 @@ class Task:
     cell: Literal['fixed', 'full'] = 'fixed'
     n_images: int = 0
     climb: bool = False
+    final: bool = False
     in_band: bool = False
     end_energies: tuple[float, float] | None = None
 
@@ -262,7 +265,8 @@ def _task_tags(settings: Mapping[str, Any], task: Task) -> dict[str, Any]:
     build = neb['build']
     optimiser = neb['optimiser'] or next(iter(OPTIMISERS[build]))
     tags |= {'NSW': neb['max_steps'], 'ISIF': 2, **OPTIMISERS[build][optimiser]}
-    tags['EDIFFG'] = -(neb['force_threshold'] if task.climb or not climbs_later(neb) else neb['climb_threshold'])
+    to_the_end = task.climb or task.final or not climbs_later(neb)
+    tags['EDIFFG'] = -(neb['force_threshold'] if to_the_end else neb['climb_threshold'])
     if build == 'vtst':
         tags |= {'ICHAIN': 0, 'LCLIMB': task.climb, 'MAXMOVE': neb['maxmove']}
         if optimiser != 'lbfgs':

@@ -16,6 +16,8 @@ import numpy as np
 import yaml
 from pymatgen.core import Element
 
+from aiida_embarrier.engines.functionals import default_shell
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -156,13 +158,7 @@ def _shell(kind: Kind, functional: Functional) -> tuple[float, str | None]:
         return 0.0, None
     if known is not None:
         return float(u), known.orbital
-    block = Element(kind.element).block
-    if block not in ('d', 'f'):
-        raise ValueError(
-            f'the kind {kind.name} has a U of {u:g} eV, but which shell of {kind.element} it acts on is not known: '
-            f'give it in the protocol, hubbard_u: {{{kind.element}: {{u: {u:g}, orbital: p}}}}'
-        )
-    return float(u), block
+    return float(u), default_shell(kind.element)
 
 
 def _moments(

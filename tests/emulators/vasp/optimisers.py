@@ -24,7 +24,7 @@ def limited(step: np.ndarray, longest: float) -> np.ndarray:
 
 
 class Damped:
-    """Damped motion, as IBRION = 3: SMASS is the friction, and 2, the default, is steepest descent."""
+    """Damped motion, as IBRION = 3 with an SMASS: that is the friction, and 2 is steepest descent."""
 
     def __init__(self, scale: float, friction: float, longest: float) -> None:
         self.scale, self.friction, self.longest = scale, friction, longest
@@ -38,7 +38,7 @@ class Damped:
 
 
 class QuickMin:
-    """Velocities along the forces only, stopped where they point uphill (IOPT = 3)."""
+    """Velocities along the forces only, stopped where they point uphill (IOPT = 3, and IBRION = 3 without SMASS)."""
 
     def __init__(self, timestep: float, longest: float) -> None:
         self.timestep, self.longest = timestep, longest
@@ -164,5 +164,6 @@ def choose(tags: dict[str, Any], vtst: bool) -> Optimiser:
     if tags['IBRION'] == 2:
         return ConjugateGradient(scale, longest)
     if tags['IBRION'] == 3:
-        return Damped(scale, float(tags.get('SMASS', 2.0)), longest)
+        friction = float(tags.get('SMASS', -3.0))
+        return QuickMin((2 * scale) ** 0.5, longest) if friction < 0 else Damped(scale, friction, longest)
     raise ValueError(f'IBRION = {tags["IBRION"]} is not known to the stand-in, only -1, 1, 2 and 3')

@@ -87,6 +87,7 @@ def test_first_job(chain):
         'functional': 'pbe+u',
         'charge': -1.0,
         'final': False,
+        'spacing_tolerance': 0.3,
         'command_line': ['-nk', '2', '-ndiag', '1', '-nimage', '3'],
     }
     assert inputs.hubbard['kinds'] == {name: {'u': 3.9, 'manifold': '3d'} for name in ('Mn1', 'Mn2')}
@@ -191,6 +192,24 @@ def test_forces_on_atoms_above_the_threshold(chain, job):
     process.handle_residual_force(job(process, 'ERROR_RESIDUAL_FORCE'))
     assert process.ctx.inputs.path['path_thr'] == pytest.approx(0.7 * before)
     assert process.ctx.inputs.path['restart_mode'] == 'restart'
+
+
+def test_uneven_spacing(chain, job):
+    process = chain()
+    before = process.ctx.inputs.path['path_thr']
+    for number in range(1, 5):
+        assert process.handle_spacing(job(process, 'ERROR_SPACING')).exit_code.status == 0
+        assert process.ctx.inputs.path['path_thr'] == pytest.approx(0.7**number * before)
+    code = process.handle_spacing(job(process, 'ERROR_SPACING')).exit_code
+    assert code.status == 501
+    assert 'ERROR_SPACING happened.' in code.message
+
+
+def test_uneven_spacing_by_different_springs_is_not_mended(chain, job):
+    process = chain(neb={'k_max': 0.3})
+    code = process.handle_spacing(job(process, 'ERROR_SPACING')).exit_code
+    assert code.status == 501
+    assert 'from k_min, 0.1, to k_max, 0.3: set both to the same, or raise neb.spacing_tolerance' in code.message
 
 
 def test_ladder_of_electrons(chain, job):

@@ -21,13 +21,13 @@ def parse(make_calcjob_node, h3_band, run, tmp_path):
     The path_thr of the run was 0.1, but it kept an atom fixed, whose forces neb.x leaves out.
     """
 
-    def make(text=None, images=None, path_thr=0.3, ci_scheme='auto', final=True):
+    def make(text=None, images=None, path_thr=0.3, ci_scheme='auto', final=True, **settings):
         node = make_calcjob_node(
             'embarrier.quantumespresso.neb',
             {
                 'band': BandData(h3_band.replace(potential='chgnet')),
                 'path': Dict({'path_thr': path_thr, 'ci_scheme': ci_scheme}),
-                'settings': Dict({'functional': 'pbe', 'charge': 0.0, 'final': final}),
+                'settings': Dict({'functional': 'pbe', 'charge': 0.0, 'final': final, **settings}),
             },
             files={'aiida.out': run[0] if text is None else text},
         )
@@ -83,6 +83,18 @@ def test_threshold_on_atoms_decides(parse):
     assert code.status == CODES.ERROR_RESIDUAL_FORCE.status
     assert 'is 0.380 eV/Å, more than 0.173' in code.message
     assert outputs['band'].band.info.converged is False
+
+
+def test_uneven_spacing(parse):
+    """The last distances between the images of the run differ by 0.16 from their mean."""
+    code, outputs = parse(spacing_tolerance=0.1)
+    assert code.status == CODES.ERROR_SPACING.status
+    assert 'differs by 0.16 of the mean from it, more than neb.spacing_tolerance, 0.1' in code.message
+    assert outputs['band'].band.info.converged is False
+    code, outputs = parse(spacing_tolerance=0.3)
+    assert code is None
+    assert outputs['band'].band.info.converged is True
+    assert parse(spacing_tolerance=0.1, final=False)[0] is None  # climbing comes first
 
 
 def cut(run, iterations, rest=2000):

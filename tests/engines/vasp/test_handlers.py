@@ -50,12 +50,14 @@ def chain(working_vasp, vasp_potcars):
 def job(make_calcjob_node, aiida_localhost):
     """Return a factory of jobs that ended with an exit code and left a band."""
 
-    def make(exit_code, band=True, energy=0.4, message='', exit_message='the reason', **results):
+    def make(exit_code, band=True, energy=0.4, ends=(0, 0), message='', exit_message='the reason', **results):
         report = {'n_steps': 20, 'n_evaluations': 60, 'steps_of_images': [20] * 3, 'message': message, 'wall_s': 10.0}
         report |= {'residual_force': 0.3, 'residual_forces': np.linspace(2, 0.3, 20).tolist(), 'notifications': []}
         outputs = {'results': Dict({**report, **results})}
         if band:
-            plain = straight_band().replace(energies=[0, 0.1, energy, 0.1, 0], engine='vasp', functional='pbe')
+            plain = straight_band().replace(
+                energies=[ends[0], 0.1, energy, 0.1, ends[1]], engine='vasp', functional='pbe'
+            )
             outputs['band'] = BandData(plain)
         outputs['remote_folder'] = RemoteData(computer=aiida_localhost, remote_path='/nowhere')
         status = exit_code if isinstance(exit_code, int) else CODES[exit_code].status
@@ -160,6 +162,24 @@ def test_a_criterion_of_vasp_that_is_met_too_early_is_tightened(chain, job):
     assert inspect(process, job('ERROR_IONIC_NOT_CONVERGED', **early)).status == 0
     assert incar(process)['EDIFFG'] == -0.00625
     assert process.ctx.n_extensions == 1
+
+
+def test_what_was_tightened_before_an_image_climbs_does_not_stay(chain, job):
+    process = chain()
+    assert inspect(process, job('ERROR_IONIC_NOT_CONVERGED', n_steps=12, residual_force=0.7)).status == 0
+    assert incar(process)['EDIFFG'] == -0.25
+    assert inspect(process, job('ERROR_IONIC_NOT_CONVERGED', n_steps=12, residual_force=0.4)).status == 0
+    assert (incar(process)['LCLIMB'], incar(process)['EDIFFG'], process.ctx.n_tightenings) == (True, -0.05, 0)
+
+
+def test_an_endpoint_that_is_the_highest_image_does_not_climb(chain, job):
+    process = chain()
+    below = {'n_steps': 12, 'residual_force': 0.4}
+    assert inspect(process, job('ERROR_IONIC_NOT_CONVERGED', energy=-0.3, ends=(0, 0.5), **below)).status == 0
+    assert (incar(process)['LCLIMB'], incar(process)['EDIFFG']) == (False, -0.05)
+    # a saddle that appears later is climbed after all
+    assert inspect(process, job('ERROR_IONIC_NOT_CONVERGED', **below)).status == 0
+    assert (incar(process)['LCLIMB'], incar(process)['EDIFFG']) == (True, -0.05)
 
 
 def test_a_single_point_moves_nothing(chain, job):

@@ -52,7 +52,7 @@ def test_groups_of_one_element_with_different_u_stand_beside_each_other():
 
 def test_u_of_an_element_whose_shell_nobody_knows():
     structure = Structure(np.eye(3) * 4, ['O'], [[0, 0, 0]], site_properties={'hubbard_u': [6.0]})
-    with pytest.raises(ValueError, match='which shell of O it acts on is not known'):
+    with pytest.raises(ValueError, match='which shell of O the Hubbard U acts on is not known'):
         layout_of(structure, 'pbe+u')
     assert layout_of(structure, 'pbe+u', {'O': {'u': 5.0, 'orbital': 'p'}}).groups[0].shell == 'p'
 
