@@ -152,6 +152,7 @@ class QuantumEspressoBandWorkChain(JobChain):
                 'functional': settings.resolved_functional.key,
                 'charge': self.inputs.charge.value,
                 'final': self.ctx.final,
+                'spacing_tolerance': settings.neb.spacing_tolerance,
                 'command_line': self.ctx.words,
             }
         )
@@ -288,6 +289,26 @@ class QuantumEspressoBandWorkChain(JobChain):
     @process_handler(priority=530, exit_codes=[_CODES.ERROR_RESIDUAL_FORCE])
     def handle_residual_force(self, job: CalcJobNode) -> ProcessHandlerReport:
         """Tighten the threshold of neb.x, which is one of components and includes springs."""
+        return self._tighten(job, 'not the threshold of the forces')
+
+    @process_handler(priority=525, exit_codes=[_CODES.ERROR_SPACING])
+    def handle_spacing(self, job: CalcJobNode) -> ProcessHandlerReport:
+        """Tighten the threshold of neb.x, whose springs are a part of it; give up where they are not all the same."""
+        path = job.inputs.path
+        if path['k_min'] != path['k_max']:
+            code: ExitCode = self.exit_codes.ERROR_NOT_CONVERGED.format(
+                iterations=self.ctx.iteration,
+                message=f'{why(job)} Its springs have different constants, from k_min, {path["k_min"]:g}, to k_max, '
+                f'{path["k_max"]:g}: set both to the same, or raise neb.spacing_tolerance',
+            )
+            return self._give_up(code)
+        return self._tighten(job, 'its images are unevenly spaced')
+
+    def _tighten(self, job: CalcJobNode, but: str) -> ProcessHandlerReport:
+        """Go on with a smaller path_thr.
+
+        :param but: what is not yet as it is meant to be.
+        """
         self.ctx.n_extensions += 1
         if self.ctx.n_extensions > MAX_EXTENSIONS:
             return self._give_up(self._not_converged(job))
@@ -295,9 +316,7 @@ class QuantumEspressoBandWorkChain(JobChain):
         self.ctx.path['path_thr'] = threshold * 0.7
         self.ctx.steps = job.inputs.path['nstep_path'] + self.settings.neb.max_steps
         self._go_on(job)
-        self.report(
-            f'job {job.pk} kept its path_thr of {threshold:.3f}, but not the threshold of the forces: tightened'
-        )
+        self.report(f'job {job.pk} kept its path_thr of {threshold:.3f}, but {but}: tightened')
         return ProcessHandlerReport(do_break=True)
 
     @process_handler(priority=520, exit_codes=[_CODES.ERROR_ELECTRONS])

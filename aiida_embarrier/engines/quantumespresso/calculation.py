@@ -72,7 +72,8 @@ class QuantumEspressoNebCalculation(CalcJob):
             'settings',
             valid_type=Dict,
             help='What the band is to say of itself (`functional`, `charge`), whether its convergence is the last that '
-            'is asked for (`final`), and further words on the command line (`command_line`).',
+            'is asked for (`final`), how unevenly its images may be spaced then (`spacing_tolerance`), and further '
+            'words on the command line (`command_line`).',
         )
         spec.input('parent_folder', valid_type=RemoteData, required=False, help='Folder of the run to go on from.')
         options = spec.inputs['metadata']['options']
@@ -122,6 +123,12 @@ class QuantumEspressoNebCalculation(CalcJob):
             'ERROR_RESIDUAL_FORCE',
             message='neb.x found its threshold kept, but the largest perpendicular force on an atom is {residual:.3f} '
             'eV/Å, more than {threshold:.3f}.',
+        )
+        spec.exit_code(
+            503,
+            'ERROR_SPACING',
+            message='The forces have converged, but the images are unevenly spaced: a distance differs by '
+            '{spacing:.2f} of the mean from it, more than neb.spacing_tolerance, {tolerance:g}.',
         )
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:

@@ -82,6 +82,12 @@ class QuantumEspressoNebParser(Parser):
         """The force on an atom in eV/Å that path_thr, on a component, stands for."""
         return float(self.node.inputs.path['path_thr']) * math.sqrt(3) * (1 + ROUNDING)
 
+    @property
+    def _spacing_tolerance(self) -> float:
+        """How unevenly the images may be spaced; no matter how where climbing is still to come."""
+        settings = self.node.inputs.settings
+        return float(settings.get('spacing_tolerance', math.inf)) if settings.get('final', True) else math.inf
+
     def _steps(self, output: NebOutput, history: Sequence[Sequence[Evaluation]]) -> dict[str, Any]:
         """Return what there is to say of the iterations of this run; those of runs before it stand in their results."""
         here = len(output.threshold_errors)
@@ -119,7 +125,12 @@ class QuantumEspressoNebParser(Parser):
             potential_functional=None,
             charge=settings['charge'],
             climbing=results['climbing_image'] is not None,
-            converged=bool(output.converged and results['final'] and results['residual_force'] <= self._threshold),
+            converged=bool(
+                output.converged
+                and results['final']
+                and results['residual_force'] <= self._threshold
+                and results['spacing'] <= self._spacing_tolerance
+            ),
             residual_force=results['residual_force'],
         )
 
@@ -132,6 +143,8 @@ class QuantumEspressoNebParser(Parser):
         if output.converged and results['residual_force'] is not None:
             if results['residual_force'] > self._threshold:
                 return codes.ERROR_RESIDUAL_FORCE.format(residual=results['residual_force'], threshold=self._threshold)
+            if results['spacing'] > self._spacing_tolerance:
+                return codes.ERROR_SPACING.format(spacing=results['spacing'], tolerance=self._spacing_tolerance)
             return None
         if output.out_of_steps and results['residual_force'] is not None:
             return codes.ERROR_NOT_CONVERGED.format(residual=results['residual_force'], iterations=iterations)

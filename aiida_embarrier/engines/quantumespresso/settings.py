@@ -70,6 +70,7 @@ class NebSettings(_Model):
     ds: float = Field(gt=0)
     k_min: float = Field(gt=0)
     k_max: float = Field(gt=0)
+    spacing_tolerance: float = Field(gt=0)
     path: dict[str, Any]
 
     @model_validator(mode='after')
