@@ -65,7 +65,8 @@ def resolve(
 ) -> dict[str, dict[str, Any]]:
     """Return what pw.x and neb.x would get for a crystal; needs no profile and no pseudopotentials.
 
-    What follows from the pseudopotentials only is said in words.
+    What follows from the pseudopotentials only is said in words, and `hubbard_u_ignored` says which kinds have a U that
+    the functional does not have.
 
     :param structure: with kinds as site properties.
     :param protocol: the resolved protocol of the engine.
@@ -91,6 +92,9 @@ def resolve(
         shared['hubbard_u_from'] = {
             element: table[element].source if element in table else 'the kinds' for element in elements
         }
+    ignored = {name: kind.hubbard_u for name, kind in atoms.kinds.items() if kind.hubbard_u}
+    if ignored and not settings.resolved_functional.has_u:
+        shared['hubbard_u_ignored'] = ignored
     return {
         'relax': {**shared, **pw_namelists(atoms, settings, 0.0, 'vc-relax')},
         'neb': {

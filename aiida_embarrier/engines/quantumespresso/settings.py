@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiida_embarrier.engines.functionals import Functional, load_functionals
+from aiida_embarrier.engines.functionals import Functional, default_shell, load_functionals
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.engines.quantumespresso import FUNCTIONALS
 
@@ -252,22 +252,20 @@ def start_moments(atoms: Atoms, settings: Settings) -> dict[str, float] | None:
 def hubbard_of(atoms: Atoms, settings: Settings) -> dict[str, Hubbard]:
     """Return the Hubbard U of each kind that gets one; U values of kinds prevail over those of the functional.
 
-    :raises ValueError: where kinds have a U and the functional has none.
+    A functional without U ignores those of kinds, so that one crystal can be computed with functionals of both sorts.
+
+    :raises ValueError: for a U on an element whose shell is not known.
     """
     functional = settings.resolved_functional
-    found = {}
+    found: dict[str, Hubbard] = {}
+    if not functional.has_u:
+        return found
     for name, kind in atoms.kinds.items():
         entry = functional.hubbard_u.get(kind.element)
-        if kind.hubbard_u is not None and not functional.has_u:
-            if kind.hubbard_u:
-                raise ValueError(
-                    f'the kind {name!r} has a Hubbard U of {kind.hubbard_u:g} eV, but the functional '
-                    f'{functional.key!r} has none: choose {functional.base}+u'
-                )
-            continue
         u = entry.u if kind.hubbard_u is None and entry is not None else kind.hubbard_u
         if u:
-            found[name] = Hubbard(u=u, manifold=_manifold(kind.element, 'd' if entry is None else entry.orbital))
+            shell = default_shell(kind.element) if entry is None else entry.orbital
+            found[name] = Hubbard(u=u, manifold=_manifold(kind.element, shell))
     return found
 
 
@@ -316,7 +314,8 @@ def pw_namelists(
     :param z_valence: valence of the pseudopotential of each element; None where they are not known, which are then
         described in words.
     :param cutoffs: recommended by the family in Ry, in place of those of the settings where these give none.
-    :raises ValueError: for an odd number of electrons without spin, and moments or U that contradict the settings.
+    :raises ValueError: for an odd number of electrons without spin, moments that contradict the settings, and a U on an
+        element whose shell is not known.
     """
     n_atoms = atoms.n_atoms
     moments = _moments(atoms, settings, charge, z_valence)

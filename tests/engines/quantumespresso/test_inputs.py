@@ -98,6 +98,16 @@ def test_resolution(protocol, rock_salt):
     assert older['neb']['SYSTEM']['hubbard_u'] == {'Mn1': 3.9, 'Mn2': 3.9}
 
 
+def test_u_of_kinds_that_the_functional_does_not_have(protocol, rock_salt):
+    rock_salt.add_site_property('hubbard_u', [4.0, 4.0, None, None])
+    found = resolve(rock_salt, protocol())
+    assert found['neb']['hubbard_u_ignored'] == {'Mn1': 4.0, 'Mn2': 4.0}
+    assert 'HUBBARD' not in found['neb']
+    with_u = resolve(rock_salt, protocol(functional='pbe+u'))['neb']
+    assert 'hubbard_u_ignored' not in with_u
+    assert with_u['HUBBARD']['lines'] == ['U Mn1-3d 4', 'U Mn2-3d 4']
+
+
 def test_listing_engines_imports_no_plugin():
     script = (
         'import sys\n'

@@ -106,8 +106,16 @@ def test_u_of_kinds_prevails(settings):
     atoms = Atoms([Kind('Mn1', 'Mn', hubbard_u=2.5), Kind('Mn2', 'Mn'), Kind('Mn3', 'Mn', hubbard_u=0.0)], [0, 1, 2])
     found = hubbard_of(atoms, settings(functional='pbe+u'))
     assert {name: entry.u for name, entry in found.items()} == {'Mn1': 2.5, 'Mn2': 3.9}
-    with pytest.raises(ValueError, match=r"'Mn1' has a Hubbard U of 2.5 eV, but the functional 'pbe' has none"):
-        hubbard_of(atoms, settings())
+    assert hubbard_of(atoms, settings()) == {}  # a functional without U ignores those of kinds
+
+
+def test_shell_of_u_that_no_table_has(settings):
+    chosen = settings(functional='pbe+u')
+    for element, manifold in (('Ti', '3d'), ('Ce', '4f'), ('U', '5f')):
+        found = hubbard_of(Atoms([Kind(element, element, hubbard_u=4.5)], [0]), chosen)
+        assert found[element].model_dump() == {'u': 4.5, 'manifold': manifold}
+    with pytest.raises(ValueError, match='which shell of O the Hubbard U acts on is not known'):
+        hubbard_of(Atoms([Kind('O', 'O', hubbard_u=5.0)], [0]), chosen)
 
 
 def test_u_values_have_sources():
