@@ -13,6 +13,7 @@ from pymatgen.core import Element
 
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.engines.vasp.layout import SHELLS, element_table
+from aiida_embarrier.engines.vasp.tags import check_tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from aiida_embarrier.engines.functionals import Functional
     from aiida_embarrier.engines.vasp.layout import Layout
 
-__all__ = ('OPTIMISERS', 'Task', 'check_neb', 'kpoint_mesh', 'make_incar', 'render_incar')
+__all__ = ('OPTIMISERS', 'Task', 'check_neb', 'further_tags', 'kpoint_mesh', 'make_incar', 'render_incar')
 
 #: IBRION of the optimisers of relaxations.
 RELAX_OPTIMISERS = {'conjugate_gradient': 2, 'quasi_newton': 1, 'damped': 3}
@@ -51,7 +52,10 @@ RESERVED = {
     'ICHAIN': 'neb.build',
     'NELECT': 'the charge',
     'MAGMOM': 'the moments of kinds, or moments',
+    'ISPIN': 'spin',
+    'ICHARG': 'wavefunctions',
     'LDAU': 'functional',
+    'LDAUTYPE': 'functional',
     'LDAUU': 'hubbard_u',
     'LDAUL': 'hubbard_u',
     'LDAUJ': 'hubbard_u',
@@ -61,6 +65,8 @@ RESERVED = {
     'ENCUT': 'encut',
     'KSPACING': 'kspacing',
     'SPRING': 'neb.spring_constant',
+    'IBRION': 'relax.optimiser and neb.optimiser',
+    'ISYM': 'what is computed (bands and their endpoints have no symmetry)',
     'ISIF': 'relax_host',
     'NSW': 'relax.max_steps and neb.max_steps',
     'EDIFFG': 'relax.force_threshold and neb.force_threshold',
@@ -160,10 +166,24 @@ def make_incar(
         **_task_tags(settings, task),
     }
     tags |= {name.upper(): value for name, value in settings['parallel'].items() if value is not None}
-    for name, value in settings['incar'].items():
-        if name.upper() in RESERVED:
-            raise ValueError(f'incar: the tag {name.upper()} is set by {RESERVED[name.upper()]}, not here')
-        tags[name.upper()] = value
+    return tags | further_tags(settings['incar'])
+
+
+def further_tags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tags of the user, in capitals.
+
+    :raises ValueError: for tags that VASP does not have or that are set elsewhere, and values that are none of VASP's.
+    """
+    tags = {}
+    for name, value in given.items():
+        tag = str(name).upper()
+        if tag in RESERVED:
+            raise ValueError(f'incar: the tag {tag} is set by {RESERVED[tag]}, not here')
+        check_tag(tag)
+        entries = value if isinstance(value, list | tuple) else [value]
+        if not entries or not all(isinstance(entry, bool | int | float | str) for entry in entries):
+            raise ValueError(f'incar: the tag {tag} takes a number, a word, true or false, or several, not {value!r}')
+        tags[tag] = value
     return tags
 
 

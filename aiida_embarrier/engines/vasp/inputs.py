@@ -10,10 +10,11 @@ from aiida.orm import Dict, Int, SinglefileData, load_node
 from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
-from aiida_embarrier.engines.vasp.incar import Task, check_neb, make_incar
-from aiida_embarrier.engines.vasp.layout import Layout, paw_names
+from aiida_embarrier.engines.vasp.incar import Task, make_incar
+from aiida_embarrier.engines.vasp.layout import Layout
 from aiida_embarrier.engines.vasp.parallel import check_ranks
 from aiida_embarrier.engines.vasp.potcars import check_family, find_potcars, n_valence
+from aiida_embarrier.engines.vasp.settings import check_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,32 +22,7 @@ if TYPE_CHECKING:
     from aiida.orm import AbstractCode
     from pymatgen.core import Structure
 
-__all__ = ('check_inputs', 'check_protocol', 'inputs_from_protocol')
-
-
-def check_protocol(protocol: Mapping[str, Any]) -> None:
-    """Check the values of a protocol that can be checked without a crystal.
-
-    :raises ValueError: for whatever is wrong, with the remedy.
-    """
-    load_functionals(FUNCTIONALS).resolve(protocol['functional'], protocol['hubbard_u'])
-    check_neb(protocol['neb'])
-    paw_names([], protocol['paw']['mapping'])
-    for place, name in (('', 'encut'), ('', 'kspacing'), ('', 'ediff'), ('relax', 'force_threshold')):
-        _positive(protocol, place, name)
-    for name in ('force_threshold', 'spring_constant', 'spacing_tolerance', 'maxmove', 'potim'):
-        _positive(protocol, 'neb', name)
-    mesh = protocol['kmesh']
-    if mesh is not None and (
-        not isinstance(mesh, list | tuple) or len(mesh) != 3 or not all(isinstance(n, int) and n > 0 for n in mesh)
-    ):
-        raise ValueError(f'protocol key `kmesh`: give three whole numbers, got {mesh!r}')
-
-
-def _positive(protocol: Mapping[str, Any], place: str, name: str) -> None:
-    value = (protocol[place] if place else protocol)[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise ValueError(f'protocol key `{place + "." if place else ""}{name}`: {value!r} is no positive number')
+__all__ = ('check_inputs', 'inputs_from_protocol')
 
 
 def inputs_from_protocol(

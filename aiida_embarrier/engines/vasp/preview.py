@@ -9,6 +9,7 @@ from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.incar import Task, climbs_later, kpoint_mesh, make_incar, render_incar
 from aiida_embarrier.engines.vasp.layout import Layout, paw_names, render_poscar
+from aiida_embarrier.engines.vasp.settings import check_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ __all__ = ('resolve', 'write_inputs')
 
 def _prepare(kinds: Any, indices: Any, protocol: Mapping[str, Any]) -> tuple[Functional, Layout, list[str]]:
     """Return the functional, the layout and the names of PAW potentials in the order of the POTCAR."""
+    check_protocol(protocol)
     functional = load_functionals(FUNCTIONALS).resolve(protocol['functional'], protocol['hubbard_u'])
     layout = Layout.of(
         kinds,

@@ -8,6 +8,7 @@ from systems import aluminium
 
 from aiida_embarrier.engines.base import get_engine
 from aiida_embarrier.engines.vasp.potcars import cutoff_warning, find_potcars
+from aiida_embarrier.engines.vasp.settings import check_protocol
 
 
 @pytest.fixture
@@ -40,9 +41,26 @@ def test_inputs(inputs):
     [
         ({'paw': {'family': 'PBE.54'}}, 'no POTCAR family .PBE.54. .*aiida-vasp potcar uploadfamily --path FOLDER'),
         ({'neb': {'build': 'stock'}}, 'stock VASP has no climbing image'),
-        ({'encut': -5}, 'protocol key `encut`: -5 is no positive number'),
-        ({'neb': {'force_threshold': 0}}, 'protocol key `neb.force_threshold`: 0 is no positive number'),
-        ({'kmesh': [1, 1]}, 'protocol key `kmesh`: give three whole numbers'),
+        ({'encut': -5}, 'protocol key `encut`: input should be greater than 0, got -5'),
+        ({'ediff': '1e-6'}, "protocol key `ediff`: input should be a valid number, got '1e-6'"),
+        ({'neb': {'force_threshold': 0}}, 'protocol key `neb.force_threshold`: input should be greater than 0, got 0'),
+        ({'neb': {'climb': 'no'}}, "protocol key `neb.climb`: input should be a valid boolean, got 'no'"),
+        ({'kmesh': [1, 1]}, r'protocol key `kmesh`: give three whole numbers of at least 1, got \[1, 1\]'),
+        ({'kmesh': [1, 1, 0]}, 'protocol key `kmesh`: give three whole numbers of at least 1'),
+        ({'nelm': -3}, 'protocol key `nelm`: input should be greater than or equal to 1, got -3'),
+        ({'ismear': 'cold'}, "protocol key `ismear`: input should be a valid integer, got 'cold'"),
+        ({'ismear': -3}, 'protocol key `ismear`: take one of -15, -14, -5, -4, -1, 0, 1, 2, ..., got -3'),
+        ({'lreal': 'no'}, "protocol key `lreal`: input should be 'Auto', .*, got 'no'"),
+        ({'prec': 'Acurate'}, "protocol key `prec`: input should be 'Low', .* or 'Accurate', got 'Acurate'"),
+        ({'moments': {'Xx': 3}}, "protocol key `moments`: 'Xx' is no element"),
+        ({'moments': {'Mn': [3, -3]}}, r'protocol key `moments.Mn`: input should be a valid number, got \[3, -3\]'),
+        ({'moments': [3]}, r'protocol key `moments`: input should be a valid dictionary, got \[3\]'),
+        ({'relax': {'optimiser': 'damp'}}, "`relax.optimiser`: unknown optimiser 'damp': did you mean 'damped'"),
+        ({'parallel': {'ncore': 0}}, 'protocol key `parallel.ncore`: input should be greater than or equal to 1'),
+        ({'paw': {'mapping': {'Fe': 1}}}, 'protocol key `paw.mapping.Fe`: input should be a valid string, got 1'),
+        ({'incar': {'ISPIN': 1}}, 'incar: the tag ISPIN is set by spin, not here'),
+        ({'incar': {'nelmim': 6}}, 'incar: VASP has no tag NELMIM: did you mean NELMIN'),
+        ({'incar': {'NELMIN': None}}, 'incar: the tag NELMIN takes a number, .* not None'),
         ({'vdw_kernel': 'b1946ac9-2492-4d23-47d5-3b5c5a1f2a3e'}, 'protocol key `vdw_kernel`: there is no node'),
         ({'hubbard_u': {'Mn': 3}}, 'has no Hubbard U, but values are given for Mn: use pbe.u'),
     ],
@@ -50,6 +68,20 @@ def test_inputs(inputs):
 def test_wrong_protocols(inputs, overrides, message):
     with pytest.raises(ValueError, match=message):
         inputs(**overrides)
+
+
+def test_usual_protocols_and_tags_pass(inputs):
+    for name in ('fast', 'balanced', 'stringent'):
+        check_protocol(get_engine('vasp').resolve_protocol(name))
+    overrides = {
+        'lreal': False,
+        'kmesh': [1, 1, 1],
+        'ismear': -5,
+        'moments': {'Co': 3},
+        'neb': {'climb_threshold': None},
+        'incar': {'nelmin': 6, 'TIME': 0.2, 'ALGO': 'Damped', 'LDNEB': True, 'NCORE_IN_IMAGE1': 2, 'IDIPOL': 3},
+    }
+    assert inputs(**overrides)['neb']['protocol']['incar']['TIME'] == 0.2
 
 
 def test_check_before_the_launch(inputs):

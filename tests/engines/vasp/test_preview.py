@@ -77,6 +77,11 @@ def test_listing_and_resolving_import_no_plugin():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
+def test_values_that_cannot_be(spinel, protocol):
+    with pytest.raises(ValueError, match='protocol key `nelm`: input should be greater than or equal to 1'):
+        resolve(spinel, protocol(nelm=-3))
+
+
 @pytest.mark.parametrize(
     ('overrides', 'message'),
     [
