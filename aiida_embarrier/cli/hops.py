@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aiida_embarrier.cli.output import Column, echo_json, echo_table
-from aiida_embarrier.cli.params import FORMAT, ION, STRUCTURE
+from aiida_embarrier.cli.params import FORMAT, ION, MOMENTS, STRUCTURE, read_crystal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,7 @@ COLUMNS = (
     metavar='Å',
     help='How far sites may lie from where symmetry wants them; 0.01 Å unless given. Hops are told apart by it.',
 )
+@MOMENTS
 @FORMAT
 def command(
     structure: Path,
@@ -64,15 +65,16 @@ def command(
     extra_vacancies: int,
     min_distance: float | None,
     symprec: float | None,
+    moments: dict[str, float | list[float]],
     output_format: str,
 ) -> None:
     """List the symmetry-distinct hops of an ion in the crystal in FILE, shortest first.
 
     Lengths that agree within --symprec count as one, and such hops come in the order of their sites. FILE is anything
     that pymatgen or ASE reads: CIF, POSCAR, extended XYZ. Needs no AiiDA profile. The number of a hop is what `launch
-    barrier --hop` takes.
+    barrier --hop` takes, with the same --moments: sites that differ in their moments are not equivalent.
     """
-    result = find(structure, ion, mechanism, max_length, extra_vacancies, min_distance, symprec)
+    result = find(structure, ion, mechanism, max_length, extra_vacancies, min_distance, symprec, moments)
     if output_format == 'json':
         echo_json(result)
     else:
@@ -87,14 +89,14 @@ def find(
     extra_vacancies: int,
     min_distance: float | None,
     symprec: float | None,
+    moments: dict[str, float | list[float]],
 ) -> dict[str, Any]:
     """Return the hops and the supercell for them, as the command prints them in JSON."""
     from aiida_embarrier.bands.geometry import image_distance
     from aiida_embarrier.structures.hops import DEFAULT_SYMPREC, find_hops
-    from aiida_embarrier.structures.reading import read_structure
     from aiida_embarrier.structures.supercells import Supercell, supercell_for
 
-    crystal = read_structure(path)
+    crystal = read_crystal(path, moments)
     symprec = DEFAULT_SYMPREC if symprec is None else symprec
     hops = find_hops(
         crystal, ion, mechanism=mechanism, max_length=max_length, symprec=symprec, extra_vacancies=extra_vacancies

@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pymatgen.core import Structure
+
 __all__ = (
     'CHARGE',
     'ENGINE',
@@ -19,6 +21,7 @@ __all__ = (
     'FUNCTIONAL',
     'HUBBARD_U',
     'ION',
+    'MOMENTS',
     'OVERRIDES',
     'PROTOCOL',
     'STRUCTURE',
@@ -29,6 +32,7 @@ __all__ = (
     'find_node',
     'last_band',
     'load_band',
+    'read_crystal',
     'read_mapping',
     'with_profile',
 )
@@ -100,6 +104,47 @@ HUBBARD_U = click.option(
     callback=lambda _context, _option, texts: read_hubbard_u(texts),
     help='Hubbard U that replaces the one of the functional, such as Mn=3.9; may be repeated.',
 )
+
+
+MOMENTS = click.option(
+    '--moments',
+    multiple=True,
+    metavar='ELEMENT=μB',
+    callback=lambda _context, _option, texts: read_moments(texts),
+    help='Start moments in FILE, such as Fe=4, or one for each site of the element in order, such as Fe=4,-4,-4,4 '
+    'in an antiferromagnet; may be repeated.',
+)
+
+
+def read_moments(texts: tuple[str, ...]) -> dict[str, float | list[float]]:
+    """Return the moments in Bohr magnetons by element in texts such as ``Fe=4`` and ``Fe=4,-4``.
+
+    :raises click.BadParameter: where one is none.
+    """
+    values: dict[str, float | list[float]] = {}
+    for text in texts:
+        element, _, numbers = text.partition('=')
+        try:
+            each = [float(number) for number in numbers.split(',')]
+        except ValueError as error:
+            raise click.BadParameter(f'{text!r} is not ELEMENT=MOMENT, such as Fe=4 or Fe=4,-4') from error
+        values[element] = each[0] if len(each) == 1 else each
+    return values
+
+
+def read_crystal(path: Path, moments: dict[str, float | list[float]]) -> Structure:
+    """Return the crystal in a file, with the moments of the option ``--moments`` where that was given.
+
+    :raises ValueError: for files that hold no crystal, and moments that do not fit it.
+    """
+    from aiida_embarrier.structures.reading import read_structure
+
+    structure = read_structure(path)
+    if not moments:
+        return structure
+    from aiida_embarrier.workflows.functionals_inputs import with_moments
+
+    return with_moments(structure, moments)
 
 
 def read_hubbard_u(texts: tuple[str, ...]) -> dict[str, float]:

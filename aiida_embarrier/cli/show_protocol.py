@@ -14,10 +14,12 @@ from aiida_embarrier.cli.params import (
     FORMAT,
     FUNCTIONAL,
     HUBBARD_U,
+    MOMENTS,
     OVERRIDES,
     PROTOCOL,
     add_method,
     collect_overrides,
+    read_crystal,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ Examples:
 @FUNCTIONAL
 @HUBBARD_U
 @CHARGE
+@MOMENTS
 @click.option('--ion', metavar='SYMBOL', help='With FILE: the migrating ion, for the supercell of a hop.')
 @click.option('--hop', type=int, default=0, metavar='N', help='With --ion: number of the hop, as `hops` lists them; 0.')
 @OVERRIDES
@@ -49,6 +52,7 @@ def command(
     functional: str | None,
     hubbard_u: dict[str, float],
     charge: float | None,
+    moments: dict[str, float | list[float]],
     ion: str | None,
     hop: int,
     config: Path | None,
@@ -68,17 +72,18 @@ def command(
     add_method(overrides, engine, functional, hubbard_u)
     resolved = barrier_protocol(engine, protocol, overrides)
     if structure is not None:
-        resolved = _resolve(structure, engine, resolved, ion=ion, hop=hop, charge=charge or 0.0)
-    elif ion is not None or charge is not None:
-        raise click.UsageError('--ion and --charge go with a crystal FILE: a protocol holds neither')
+        resolved = _resolve(structure, moments, engine, resolved, ion=ion, hop=hop, charge=charge or 0.0)
+    elif ion is not None or charge is not None or moments:
+        raise click.UsageError('--ion, --charge and --moments go with a crystal FILE: a protocol holds none of them')
     if output_format == 'json':
         echo_json(resolved)
     else:
         click.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True).rstrip())
 
 
-def _resolve(structure: Path, engine: str, resolved: dict[str, Any], **how: Any) -> dict[str, Any]:
-    from aiida_embarrier.structures.reading import read_structure
+def _resolve(
+    structure: Path, moments: dict[str, float | list[float]], engine: str, resolved: dict[str, Any], **how: Any
+) -> dict[str, Any]:
     from aiida_embarrier.workflows.preview import resolved_inputs
 
-    return resolved_inputs(read_structure(structure), engine, resolved, **how)
+    return resolved_inputs(read_crystal(structure, moments), engine, resolved, **how)

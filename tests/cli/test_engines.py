@@ -243,6 +243,20 @@ def test_resolved_inputs_of_a_crystal(run):
     assert found['band']['cell']['n_atoms'] == 31
 
 
+def test_antiferromagnet(run):
+    """Moments of the command line reach the engine, and tell sites apart."""
+    moments = ('--moments', 'Al=2,-2,-2,2')
+    options = ('--engine', 'vasp', '--format', 'json', *moments)
+    found = json.loads(run('show-protocol', 'Al.cif', *options))
+    assert found['band']['INCAR']['MAGMOM'] == '2*2 2*-2'
+    plain, magnetic = (json.loads(run('hops', 'Al.cif', '--ion', 'Al', '--format', 'json', *m)) for m in ((), moments))
+    assert len(magnetic['hops']) > len(plain['hops'])
+    assert '4 sites of Al need as many moments, got 2' in run(
+        'hops', 'Al.cif', '--ion', 'Al', '--moments=Al=1,2', code=1
+    )
+    assert 'is not ELEMENT=MOMENT' in run('hops', 'Al.cif', '--ion', 'Al', '--moments=Al=up', code=2)
+
+
 def test_protocol_of_an_engine_with_functionals(run, made_up):
     text = run('show-protocol', '--engine', 'made-up', '--functional', 'scan', '--protocol', 'fast')
     assert yaml.safe_load(text) == barrier_protocol('made-up', 'fast', {'engine': {'functional': 'scan'}})
@@ -253,7 +267,7 @@ def test_protocol_of_an_engine_with_functionals(run, made_up):
     [
         (('Al.cif',), 1, "what the engine 'potential' computes stands in its protocol: leave out the crystal"),
         (('--engine', 'vasp', '--functional', 'pbee'), 1, "unknown functional 'pbee': did you mean 'pbe'"),
-        (('--engine', 'vasp', '--charge', '1'), 2, '--ion and --charge go with a crystal FILE'),
+        (('--engine', 'vasp', '--charge', '1'), 2, '--ion, --charge and --moments go with a crystal FILE'),
         (('Al.cif', '--engine', 'vasp', '--ion', 'Li'), 1, 'Li'),
     ],
 )

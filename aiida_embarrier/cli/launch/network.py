@@ -19,7 +19,7 @@ from aiida_embarrier.cli.launch.settings import (
     method_inputs,
 )
 from aiida_embarrier.cli.launch.start import START, start
-from aiida_embarrier.cli.params import ION, STRUCTURE, bundle, with_profile
+from aiida_embarrier.cli.params import ION, MOMENTS, STRUCTURE, bundle, read_crystal, with_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +67,7 @@ def read_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
     help='Mechanism, as given to `hops`.',
 )
 @bundle('limits', *HOP_LIMITS)
+@MOMENTS
 @METHOD
 @POTENTIAL
 @PREPARE_WITH
@@ -82,6 +83,7 @@ def command(
     numbers: list[int] | None,
     mechanism: str,
     limits: dict[str, Any],
+    moments: dict[str, float | list[float]],
     method: dict[str, Any],
     potential: str | None,
     prepare_with: str | None,
@@ -97,10 +99,9 @@ def command(
     the others alone.
     """
     from aiida_embarrier.data.convert import node_from_structure
-    from aiida_embarrier.structures.reading import read_structure
     from aiida_embarrier.workflows.network import MigrationNetworkWorkChain
 
-    crystal, kinds = node_from_structure(read_structure(structure))
+    crystal, kinds = node_from_structure(read_crystal(structure, moments))
     chosen = {} if numbers is None else {'numbers': numbers}
     settings = method_inputs(
         **method,

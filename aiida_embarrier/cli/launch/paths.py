@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.params import EXISTING_FILE, bundle, load_band
+from aiida_embarrier.cli.params import EXISTING_FILE, MOMENTS, bundle, load_band, read_crystal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,7 @@ PATH = bundle(
         help='Mechanism; `any` lets several ions move between two given endpoints.',
     ),
     *HOP_LIMITS,
+    MOMENTS,
     click.option('--initial', type=EXISTING_FILE, metavar='FILE', help='Initial endpoint, instead of FILE and --hop.'),
     click.option('--final', type=EXISTING_FILE, metavar='FILE', help='Final endpoint.'),
     click.option(
@@ -66,6 +67,7 @@ def path_inputs(
     max_length: float | None,
     extra_vacancies: int,
     symprec: float | None,
+    moments: dict[str, float | list[float]],
     initial: Path | None,
     final: Path | None,
     lattice_policy: str | None,
@@ -77,11 +79,12 @@ def path_inputs(
     :raises click.UsageError: where the options do not say one path.
     """
     from aiida_embarrier.data.convert import node_from_structure
-    from aiida_embarrier.structures.reading import read_structure
 
     if band is not None:
-        if any(value is not None for value in (structure, ion, hop, initial, final)):
-            raise click.UsageError('--band stands alone: leave out FILE, --ion, --hop, --initial and --final')
+        if any(value is not None for value in (structure, ion, hop, initial, final)) or moments:
+            raise click.UsageError(
+                '--band stands alone: leave out FILE, --ion, --hop, --moments, --initial and --final'
+            )
         return {'band': load_band(band)}
     if structure is not None:
         if initial is not None or final is not None or lattice_policy is not None or as_written:
@@ -93,7 +96,7 @@ def path_inputs(
             raise click.UsageError(
                 f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
             )
-        crystal, kinds = node_from_structure(read_structure(structure))
+        crystal, kinds = node_from_structure(read_crystal(structure, moments))
         limits = hop_limits(max_length, extra_vacancies, symprec)
         description = {'ion': ion, 'number': hop, 'mechanism': mechanism, **limits}
         return {'structure': crystal, 'kinds': kinds, 'hop': description}
@@ -106,8 +109,8 @@ def path_inputs(
             **({} if lattice_policy is None else {'lattice_policy': lattice_policy}),
             **({'keep_images': True} if as_written else {}),
         }
-        first, kinds = node_from_structure(read_structure(initial))
-        last, _ = node_from_structure(read_structure(final))
+        first, kinds = node_from_structure(read_crystal(initial, moments))
+        last, _ = node_from_structure(read_crystal(final, moments))
         return {
             'initial': first,
             'final': last,
