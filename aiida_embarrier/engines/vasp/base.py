@@ -16,7 +16,7 @@ from aiida_embarrier.engines.resumption import is_resumed, last_job_before
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.calculation import VaspStructureCalculation, layout_of
 from aiida_embarrier.engines.vasp.incar import kpoint_mesh, make_incar
-from aiida_embarrier.engines.vasp.potcars import cutoff_warning, find_potcars, n_valence
+from aiida_embarrier.engines.vasp.potcars import check_exchange, cutoff_warning, find_potcars, n_valence
 from aiida_embarrier.engines.vasp.remedies import ELECTRONIC, SYMMETRY, electronic_ladder
 from aiida_embarrier.engines.vasp.results import conclude
 from aiida_embarrier.jobs.schemas import Status
@@ -157,6 +157,7 @@ class VaspRestartWorkChain(JobChain):
             potcars = find_potcars(
                 self.ctx.protocol['paw']['family'], self.ctx.protocol['paw']['mapping'], layout.elements
             )
+            check_exchange(self._functional(), potcars)
             self.ctx.n_valence = n_valence(layout, potcars)
             inputs.potential = {group.name: potcars[group.element] for group in layout.groups}
             self._renew_parameters()

@@ -13,7 +13,7 @@ from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.incar import Task, make_incar
 from aiida_embarrier.engines.vasp.layout import Layout
 from aiida_embarrier.engines.vasp.parallel import check_ranks
-from aiida_embarrier.engines.vasp.potcars import check_family, find_potcars, n_valence
+from aiida_embarrier.engines.vasp.potcars import check_exchange, check_family, find_potcars, n_valence
 from aiida_embarrier.engines.vasp.settings import check_protocol
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def check_inputs(
             moments=protocol['moments'],
         )
         potcars = find_potcars(protocol['paw']['family'], protocol['paw']['mapping'], layout.elements)
+        check_exchange(functional, potcars)
         electrons = {'charge': charge, 'n_valence': n_valence(layout, potcars)}
         for task in (Task('relax'), Task('neb', n_images=n_images)):
             make_incar(layout, protocol, functional, task, **electrons)

@@ -12,12 +12,17 @@ from aiida_embarrier.engines.vasp.layout import paw_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiida_embarrier.engines.functionals import Functional
     from aiida_embarrier.engines.vasp.layout import Layout
 
-__all__ = ('check_family', 'cutoff_warning', 'examine', 'find_potcars', 'n_valence')
+__all__ = ('check_exchange', 'check_family', 'cutoff_warning', 'examine', 'find_potcars', 'n_valence')
 
 ZVAL = re.compile(rb'ZVAL\s*=\s*([0-9.]+)')
 ENMAX = re.compile(rb'ENMAX\s*=\s*([0-9.]+)')
+LEXCH = re.compile(rb'LEXCH\s*=\s*(\w+)')
+
+#: LEXCH of potentials, and GGA of the INCAR, for the local density approximation.
+LOCAL = ('CA', 'HL', 'PZ', 'VW', 'WI')
 
 UPLOAD = 'aiida-vasp potcar uploadfamily --path FOLDER --name {family} --description TEXT'
 
@@ -69,6 +74,27 @@ def find_potcars(family: str, mapping: Mapping[str, str], elements: Sequence[str
             )
             raise ValueError(f'the POTCAR family {family!r} has no potential {name} of {element}: {remedy}') from None
     return found
+
+
+def check_exchange(functional: Functional, potcars: Mapping[str, Any]) -> None:
+    """Check that potentials were made for the local density approximation where it is computed, else for a GGA.
+
+    VASP would compute either with the others, and say nothing.
+
+    :param potcars: PotcarData by element. Those that do not say what they were made for (LEXCH) pass.
+    :raises ValueError: where one was not.
+    """
+    local = functional.tags.get('GGA') in LOCAL
+    for element, node in potcars.items():
+        match = LEXCH.search(node.find_file_node().get_content())
+        if match is None or (match.group(1).decode().upper() in LOCAL) == local:
+            continue
+        made, wanted = ('a GGA', 'the LDA') if local else ('the LDA', 'a GGA such as PBE')
+        raise ValueError(
+            f'the potential {node.full_name} of {element} was made for {made} (LEXCH = {match.group(1).decode()}), but '
+            f'the functional {functional.key!r} needs one for {wanted}: name a family of such with the protocol key '
+            'paw.family'
+        )
 
 
 def n_valence(layout: Layout, potcars: Mapping[str, Any]) -> float:

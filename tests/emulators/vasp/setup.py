@@ -85,16 +85,23 @@ def make_code(
     ).store()
 
 
-def upload_family(folder: Path, elements: Iterable[str] = (), names: Iterable[str] = (), family: str = FAMILY) -> str:
+def upload_family(
+    folder: Path,
+    elements: Iterable[str] = (),
+    names: Iterable[str] = (),
+    family: str = FAMILY,
+    exchange: str = 'PE',
+) -> str:
     """Make POTCARs, upload them as `aiida-vasp potcar uploadfamily` does, and return the label of the family.
 
     :param folder: where the files are written.
     :param elements: for which X, X_pv and X_sv are made.
     :param names: further ones, such as Ga_d.
+    :param exchange: LEXCH, what they were made for.
     """
     from aiida_vasp.data.potcar import PotcarData
 
-    source = write_family(folder / family, [*names_of(elements), *names])
+    source = write_family(folder / family, [*names_of(elements), *names], exchange)
     PotcarData.upload_potcar_family(
         source, family, group_description='Made-up POTCARs of the tests', stop_if_existing=False
     )

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from emulators.vasp.setup import upload_family
 from pymatgen.core import Structure
 from systems import aluminium
 
@@ -107,6 +108,19 @@ def test_a_cutoff_below_that_of_a_potential(vasp_potcars):
     assert cutoff_warning(400, potcars) is None
     # the invented Mn_pv asks for 270 eV, O for 280 eV
     assert 'below the 280 eV (ENMAX) that the potential O asks for' in cutoff_warning(250, potcars)
+
+
+def test_potentials_made_for_another_functional(inputs, tmp_path):
+    aluminium_cell = aluminium((1, 1, 1))
+    message = check(inputs(functional='lda'), aluminium_cell)
+    assert 'potential Al of Al was made for a GGA (LEXCH = PE)' in message
+    assert "the functional 'lda' needs one for the LDA" in message
+    local = upload_family(tmp_path, ['Al'], family='made-up-lda', exchange='CA')
+    assert check(inputs(functional='lda', paw={'family': local}), aluminium_cell) is None
+    for functional in ('pbe', 'scan', 'pbesol'):
+        message = check(inputs(functional=functional, paw={'family': local}), aluminium_cell)
+        assert f"made for the LDA (LEXCH = CA), but the functional '{functional}' needs one for a GGA" in message
+        assert check(inputs(functional=functional), aluminium_cell) is None
 
 
 def test_doctor_is_told_of_families(vasp_potcars):
