@@ -278,7 +278,14 @@ def test_bad_show_protocol(run, arguments, code, message):
 @pytest.mark.parametrize(
     ('path', 'engine', 'names'),
     [
-        (CRYSTAL, 'vasp', {'INCAR', 'KPOINTS', 'POTCAR.spec', *(f'{image:02d}/POSCAR' for image in range(5))}),
+        (
+            CRYSTAL,
+            'vasp',
+            {
+                *('INCAR', 'INCAR.climb', 'INCAR.endpoint', 'INCAR.relax', 'KPOINTS', 'POTCAR.spec'),
+                *(f'{image:02d}/POSCAR' for image in range(5)),
+            },
+        ),
         (ENDS, 'quantumespresso', {'neb.dat', *(f'pw_{image}.in' for image in range(1, 6))}),
     ],
 )

@@ -9,6 +9,7 @@ from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
 from aiida_embarrier.engines.vasp.incar import Task, climbs_later, kpoint_mesh, make_incar, render_incar
 from aiida_embarrier.engines.vasp.layout import Layout, paw_names, render_poscar
+from aiida_embarrier.engines.vasp.potcars import check_exchange, check_family, find_potcars, n_valence
 from aiida_embarrier.engines.vasp.settings import check_protocol
 
 if TYPE_CHECKING:
@@ -85,8 +86,33 @@ def resolve(
     return resolved
 
 
+def _n_valence(layout: Layout, functional: Functional, protocol: Mapping[str, Any]) -> float | None:
+    """Return the number of electrons of the neutral cell, None where no family of potentials is at hand to say it.
+
+    :raises ValueError: where the family lacks a potential, or was made for another functional.
+    """
+    from aiida.manage import get_manager
+
+    family, mapping = protocol['paw']['family'], protocol['paw']['mapping']
+    if get_manager().get_profile() is None:
+        return None
+    try:
+        check_family(family)
+    except ValueError:
+        return None
+    potcars = find_potcars(family, mapping, layout.elements)
+    check_exchange(functional, potcars)
+    return n_valence(layout, potcars)
+
+
 def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charge: float = 0.0) -> list[Path]:
     """Write the input files of a band: INCAR, KPOINTS, 00/POSCAR, 01/POSCAR, ..., and POTCAR.spec with names only.
+
+    INCAR is that of the first job of the band, and INCAR.climb of the one that follows where an image climbs later.
+    INCAR.endpoint is for the energies of the endpoints, and INCAR.relax for their relaxation.
+
+    Where no profile is loaded, or the family of potentials is not in it, the NELECT of charged cells is a text that
+    VASP does not take for a number: it stops, and computes no neutral cell instead.
 
     :param folder: made if it does not exist.
     :param band: the interpolated path.
@@ -95,14 +121,20 @@ def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charg
     :raises ValueError: for whatever makes no sense.
     """
     functional, layout, names = _prepare(band.kinds, band.kind_indices, protocol)
-    task = Task('neb', n_images=band.n_images, climb=_climbs_at_once(protocol))
-    tags = make_incar(layout, protocol, functional, task, charge=charge)
-    comment = ''
-    if isinstance(tags.get('NELECT'), str):
-        comment = f'# NELECT = {tags.pop("NELECT")}: set at launch, from the POTCAR\n'
+    tasks = {
+        'INCAR': Task('neb', n_images=band.n_images, climb=_climbs_at_once(protocol)),
+        'INCAR.endpoint': Task('static', in_band=True),
+        'INCAR.relax': Task('relax'),
+    }
+    if climbs_later(protocol['neb']):
+        tasks['INCAR.climb'] = Task('neb', n_images=band.n_images, climb=True)
+    electrons: dict[str, Any] = {'charge': charge, 'n_valence': _n_valence(layout, functional, protocol)}
     mesh = kpoint_mesh(band.lattice_of(0), protocol)
     texts = {
-        'INCAR': render_incar(tags) + comment,
+        **{
+            name: render_incar(make_incar(layout, protocol, functional, task, **electrons))
+            for name, task in tasks.items()
+        },
         'KPOINTS': f'mesh centred on Gamma\n0\nGamma\n{" ".join(map(str, mesh))}\n0 0 0\n',
         'POTCAR.spec': '\n'.join(f'{protocol["paw"]["family"]}/{name}' for name in names) + '\n',
     }

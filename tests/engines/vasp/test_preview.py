@@ -38,11 +38,15 @@ def test_files_are_read_by_others(shuffled, protocol, tmp_path):
     settings = protocol(functional='pbe+u')
     paths = engine.load(engine.write_inputs)(tmp_path / 'job', band, settings, charge=-1)
     names = sorted(str(path.relative_to(tmp_path / 'job')) for path in paths)
-    assert names == ['00/POSCAR', '01/POSCAR', '02/POSCAR', 'INCAR', 'KPOINTS', 'POTCAR.spec']
-    incar = Incar.from_file(tmp_path / 'job' / 'INCAR')
+    incars = ['INCAR', 'INCAR.climb', 'INCAR.endpoint', 'INCAR.relax']
+    assert names == ['00/POSCAR', '01/POSCAR', '02/POSCAR', *incars, 'KPOINTS', 'POTCAR.spec']
+    for name in incars:
+        # no number, at which VASP stops: without the tag it would compute the neutral cell
+        assert 'NELECT = sum of ZVAL +1' in (tmp_path / 'job' / name).read_text().splitlines()
+    text = (tmp_path / 'job' / 'INCAR').read_text().replace('NELECT = sum of ZVAL +1\n', '')
+    incar = Incar.from_str(text)
     assert incar['LDAUU'] == [0, 3.9, 0]
     assert incar['IMAGES'] == 1
-    assert '# NELECT = sum of ZVAL +1' in (tmp_path / 'job' / 'INCAR').read_text()
     poscar = Poscar.from_file(tmp_path / 'job' / '02' / 'POSCAR').structure
     # the moments of the INCAR are those of the atoms in the POSCAR, and so are the positions
     for site, moment in zip(poscar, incar['MAGMOM'], strict=True):
@@ -52,6 +56,31 @@ def test_files_are_read_by_others(shuffled, protocol, tmp_path):
         assert shuffled[match[0]].properties['magmom'] == moment
     assert Kpoints.from_file(tmp_path / 'job' / 'KPOINTS').kpts == [(3, 3, 3)]
     assert (tmp_path / 'job' / 'POTCAR.spec').read_text().split() == ['PBE.54/Mg_pv', 'PBE.54/Mn_pv', 'PBE.54/O']
+
+
+def test_files_of_all_stages_with_the_electrons_of_the_family(skewed_band, protocol, vasp_potcars, tmp_path):
+    engine = get_engine('vasp')
+    write = engine.load(engine.write_inputs)
+    settings = protocol(paw={'family': vasp_potcars})
+    write(tmp_path / 'charged', skewed_band, settings, charge=-1)
+    # two Mn_pv, Li_sv, O, and one electron more
+    electrons = 2 * 13 + 3 + 6 + 1
+    found = {
+        name: Incar.from_file(tmp_path / 'charged' / name)
+        for name in ('INCAR', 'INCAR.climb', 'INCAR.endpoint', 'INCAR.relax')
+    }
+    assert {incar['NELECT'] for incar in found.values()} == {electrons}
+    assert (found['INCAR']['LCLIMB'], found['INCAR']['EDIFFG']) == (False, -0.5)
+    assert (found['INCAR.climb']['LCLIMB'], found['INCAR.climb']['EDIFFG']) == (True, -0.05)
+    assert (found['INCAR.endpoint']['NSW'], found['INCAR.endpoint']['ISYM']) == (0, 0)
+    assert 'IMAGES' not in found['INCAR.endpoint']
+    assert (found['INCAR.relax']['IBRION'], found['INCAR.relax']['ISIF']) == (2, 2)
+    # one stage only
+    write(tmp_path / 'once', skewed_band, protocol(neb={'climb_threshold': None}, paw={'family': vasp_potcars}))
+    assert not (tmp_path / 'once' / 'INCAR.climb').exists()
+    assert 'NELECT' not in (tmp_path / 'once' / 'INCAR').read_text()
+    with pytest.raises(ValueError, match="the functional 'lda' needs one for the LDA"):
+        write(tmp_path / 'lda', skewed_band, protocol(functional='lda', paw={'family': vasp_potcars}))
 
 
 def test_a_hop_beyond_half_the_cell_keeps_its_way(skewed_band, protocol, tmp_path):
