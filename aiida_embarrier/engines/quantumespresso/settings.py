@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aiida_embarrier.engines.functionals import Functional, default_shell, load_functionals
+from aiida_embarrier.engines.magnetism import start_moments
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.engines.quantumespresso import FUNCTIONALS
 
@@ -100,7 +98,8 @@ class Settings(_Model):
     smearing: Literal['cold', 'gaussian', 'methfessel-paxton', 'fermi-dirac', 'fixed']
     degauss: float = Field(gt=0)
     spin: Literal['auto', 'none', 'collinear']
-    magnetic_start: dict[str, float]
+    magnetic_start: Literal['default', 'none']
+    moments: dict[str, float]
     conv_thr_per_atom: float = Field(gt=0)
     mixing_beta: float = Field(gt=0, le=1)
     electron_maxstep: int = Field(ge=1)
@@ -111,6 +110,16 @@ class Settings(_Model):
     command_line: list[str]
     namelists: dict[str, dict[str, Any]]
     max_iterations: int = Field(ge=1)
+
+    @field_validator('moments')
+    @classmethod
+    def _elements(cls, moments: dict[str, float]) -> dict[str, float]:
+        from pymatgen.core import Element
+
+        for element in moments:
+            if not Element.is_valid_symbol(element):
+                raise ValueError(f'{element!r} is no element')
+        return moments
 
     @model_validator(mode='after')
     def _check(self) -> Settings:
@@ -219,31 +228,20 @@ class Atoms:
         return total - charge
 
 
-@cache
-def default_magnetic_start() -> dict[str, float]:
-    """Return the moments by element from which kinds start that say nothing."""
-    text = Path(__file__).with_name('elements.yaml').read_text(encoding='utf8')
-    return {element: float(moment) for element, moment in yaml.safe_load(text)['magnetic_start'].items()}
-
-
-def start_moments(atoms: Atoms, settings: Settings) -> dict[str, float] | None:
+def moments_of_kinds(atoms: Atoms, settings: Settings) -> dict[str, float] | None:
     """Return the moment of each kind to start from in Bohr magnetons, None for a calculation without spin.
 
     :raises ValueError: where kinds have moments and the settings forbid spin.
     """
-    given = {name: kind.magnetic_moment for name, kind in atoms.kinds.items()}
     if settings.spin == 'none':
-        polarised = [name for name, moment in given.items() if moment]
+        polarised = [name for name, kind in atoms.kinds.items() if kind.magnetic_moment]
         if polarised:
             raise ValueError(
                 f'the kind {polarised[0]!r} has a magnetic moment, but spin is `none`: set it to `auto` or `collinear`'
             )
         return None
-    if any(moment is not None for moment in given.values()):
-        moments = {name: moment or 0.0 for name, moment in given.items()}
-    else:
-        table = {**default_magnetic_start(), **settings.magnetic_start}
-        moments = {name: table.get(kind.element, 0.0) for name, kind in atoms.kinds.items()}
+    of_kinds = start_moments(list(atoms.kinds.values()), settings.magnetic_start, settings.moments)
+    moments = dict(zip(atoms.kinds, of_kinds, strict=True))
     if settings.spin == 'auto' and not any(moments.values()):
         return None
     return moments
@@ -285,7 +283,7 @@ def _moments(
 
     :raises ValueError: for an odd number of electrons where the settings forbid spin.
     """
-    moments = start_moments(atoms, settings)
+    moments = moments_of_kinds(atoms, settings)
     if moments is not None or z_valence is None:
         return moments
     n_electrons = atoms.n_electrons(z_valence, charge)

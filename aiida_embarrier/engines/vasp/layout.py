@@ -17,6 +17,7 @@ import yaml
 from pymatgen.core import Element
 
 from aiida_embarrier.engines.functionals import default_shell
+from aiida_embarrier.engines.magnetism import start_moments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ SHELLS = {'p': 1, 'd': 2, 'f': 3}
 
 @cache
 def element_table() -> dict[str, dict[str, Any]]:
-    """Return PAW potential and start moment by element."""
+    """Return the usual PAW potential by element."""
     table: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name('elements.yaml').read_text('utf8'))
     return table
 
@@ -164,27 +165,10 @@ def _shell(kind: Kind, functional: Functional) -> tuple[float, str | None]:
 def _moments(
     kinds: Sequence[Kind], kind_indices: Sequence[int], magnetic_start: str, given: Mapping[str, float]
 ) -> list[float] | None:
-    """Return the start moment of each atom, None where nothing is magnetic.
-
-    Where any kind of an element has a moment, its other kinds without one have none: an ion put in, for instance.
-    """
-    if magnetic_start not in ('default', 'none'):
-        raise ValueError(f'unknown magnetic_start {magnetic_start!r}: choose default or none')
-    described = {kind.element for kind in kinds if kind.magnetic_moment is not None}
-
-    def start(kind: Kind) -> float:
-        if kind.magnetic_moment is not None:
-            return float(kind.magnetic_moment)
-        if kind.element in described:
-            return 0.0
-        if kind.element in given:
-            return float(given[kind.element])
-        return float(element_table().get(kind.element, {}).get('moment', 0)) if magnetic_start == 'default' else 0.0
-
-    of_kind = [start(kind) for kind in kinds]
-    if not any(of_kind[index] for index in kind_indices):
-        return None
-    return [of_kind[index] for index in kind_indices]
+    """Return the start moment of each atom, None where nothing is magnetic."""
+    present = sorted(set(kind_indices))
+    of_kind = dict(zip(present, start_moments([kinds[index] for index in present], magnetic_start, given), strict=True))
+    return [of_kind[index] for index in kind_indices] if any(of_kind.values()) else None
 
 
 def render_poscar(title: str, layout: Layout, lattice: np.ndarray, positions: np.ndarray) -> str:

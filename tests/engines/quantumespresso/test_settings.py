@@ -64,6 +64,10 @@ def test_every_setting_stands_in_the_protocol(protocol):
         ({'namelists': {'SYSTEMS': {}}}, "no namelist 'SYSTEMS'"),
         ({'namelists': {'SYSTEM': {'Nbnd': 10}}}, "write 'nbnd' in small letters"),
         ({'mixing_beta': 1.5}, 'mixing_beta'),
+        ({'neb': {'spacing_tolerance': 0}}, 'neb.spacing_tolerance'),
+        ({'moments': {'Xx': 3}}, "moments: 'Xx' is no element"),
+        ({'moments': [3, 3]}, 'moments: Input should be a valid dictionary'),
+        ({'magnetic_start': 'high'}, "magnetic_start: Input should be 'default' or 'none'"),
     ],
 )
 def test_what_cannot_be_is_refused(settings, overrides, message):
@@ -136,8 +140,9 @@ def test_magnetic_start_of_elements(settings):
     atoms = Atoms([Kind('Mn', 'Mn'), Kind('O', 'O')], [0, 0, 1, 1])
     start = pw_namelists(atoms, settings(), z_valence=VALENCE)['SYSTEM']['starting_magnetization']
     assert start == pytest.approx({'Mn': 1 / 3, 'O': 0})
-    other = pw_namelists(atoms, settings(magnetic_start={'Mn': 3.0}), z_valence=VALENCE)['SYSTEM']
+    other = pw_namelists(atoms, settings(moments={'Mn': 3.0}), z_valence=VALENCE)['SYSTEM']
     assert other['starting_magnetization']['Mn'] == pytest.approx(0.2)
+    assert 'nspin' not in pw_namelists(atoms, settings(magnetic_start='none'), z_valence=VALENCE)['SYSTEM']
     assert 'nspin' not in pw_namelists(atoms, settings(spin='none'), z_valence=VALENCE)['SYSTEM']
     in_words = pw_namelists(atoms, settings())['SYSTEM']
     assert in_words['starting_magnetization']['Mn'] == '5 Bohr magnetons over Z valence'
