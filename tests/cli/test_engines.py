@@ -286,7 +286,7 @@ def test_bad_show_protocol(run, arguments, code, message):
                 *(f'{image:02d}/POSCAR' for image in range(5)),
             },
         ),
-        (ENDS, 'quantumespresso', {'neb.dat', *(f'pw_{image}.in' for image in range(1, 6))}),
+        (ENDS, 'quantumespresso', {'neb.dat', 'neb_climb.dat', *(f'pw_{image}.in' for image in range(1, 6))}),
     ],
 )
 def test_dry_run(run, tmp_path, path, engine, names):

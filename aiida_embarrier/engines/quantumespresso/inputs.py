@@ -108,6 +108,9 @@ def resolve(
 def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charge: float = 0.0) -> list[Path]:
     """Write the input files of neb.x for a band: neb.dat and pw_1.in, pw_2.in, ...
 
+    Where the highest image climbs later, neb_climb.dat is what takes the place of neb.dat then: neb.x goes on in the
+    same folder, and counts the steps before.
+
     Where no profile is loaded or the family of pseudopotentials is not installed, files are named after the elements
     and what follows from the pseudopotentials stands in comments.
 
@@ -136,7 +139,11 @@ def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charg
     )
     path = path_namelist(settings, band.n_images, _climbs_at_once(settings), settings.neb.max_steps)
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {'neb.dat': neb_input(path), **{f'pw_{n}.in': text for n, text in enumerate(texts, start=1)}}
+    contents = {'neb.dat': neb_input(path)}
+    if settings.neb.climb and not _climbs_at_once(settings):
+        steps = 2 * settings.neb.max_steps
+        contents['neb_climb.dat'] = neb_input(path_namelist(settings, band.n_images, True, steps, restart=True))
+    contents |= {f'pw_{n}.in': text for n, text in enumerate(texts, start=1)}
     for name, text in contents.items():
         (folder / name).write_text(text, encoding='utf8')
     return [folder / name for name in contents]

@@ -15,9 +15,15 @@ def test_antiferromagnetic_band_with_u(families, protocol, afm_band, style, tmp_
     """For Quantum ESPRESSO 7.1 and newer (card) and for older ones."""
     settings = protocol(functional='pbe+u', hubbard_card=style == 'card', kpoints_mesh=[4, 4, 2])
     written = write_inputs(tmp_path, afm_band, settings, charge=-1.0)
-    assert [path.name for path in written] == ['neb.dat', 'pw_1.in', 'pw_2.in', 'pw_3.in']
+    assert [path.name for path in written] == ['neb.dat', 'neb_climb.dat', 'pw_1.in', 'pw_2.in', 'pw_3.in']
     for path in written:
         assert path.read_text() == (EXPECTED / style / path.name).read_text(), path.name
+
+
+def test_one_stage_has_one_file(protocol, afm_band, tmp_path):
+    for name, neb in (('at_once', {'climb_threshold': None}), ('never', {'climb': False})):
+        written = write_inputs(tmp_path / name, afm_band, protocol(neb=neb))
+        assert [path.name for path in written] == ['neb.dat', 'pw_1.in', 'pw_2.in', 'pw_3.in']
 
 
 def test_positions_are_written_as_meant(families, protocol, afm_band, tmp_path):
