@@ -76,6 +76,8 @@ class Engine:
         launched: ``function(engine_inputs, structure, charge=..., n_images=...) -> message or None``, with the inputs
         by the kind of work chain, and a pymatgen structure with kinds as site properties: the host, neutral, where the
         path is made of a crystal, else an endpoint or image with its charge.
+    :param check_options: `module:function` that says what forbids options of the jobs of a band, without a code:
+        ``function(options, n_images, protocol) -> message or None``.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Engine:
     extra: str | None = None
     examine: str | None = None
     check: str | None = None
+    check_options: str | None = None
 
     def inputs_from_protocol(self, protocol: dict[str, Any], code: Codes, **kwargs: Any) -> dict[str, dict[str, Any]]:
         """Return the inputs of the relax and NEB work chains for a resolved protocol.

@@ -121,14 +121,21 @@ def starting_band(
 
 
 def write_input_files(
-    folder: Path, band: Band, engine: str, protocol: Mapping[str, Any], *, charge: float = 0.0
+    folder: Path,
+    band: Band,
+    engine: str,
+    protocol: Mapping[str, Any],
+    *,
+    charge: float = 0.0,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write the input files of a band, and launch nothing.
 
     :param folder: made if it does not exist.
     :param protocol: from :func:`~aiida_embarrier.workflows.barrier_inputs.barrier_protocol`.
+    :param options: of the jobs: they are in no file, but some do not go with a number of images.
     :return: the files.
-    :raises ValueError: for engines that cannot, and for a folder that is not empty.
+    :raises ValueError: for engines that cannot, for a folder that is not empty, and for such options.
     """
     found = get_engine(engine)
     if found.write_inputs is None:
@@ -137,6 +144,8 @@ def write_input_files(
             f'{engine}` prints what it would use'
         )
     message = check_charge(found, charge)
+    if message is None and found.check_options is not None:
+        message = found.load(found.check_options)(options or {}, band.n_images, protocol['engine'])
     if message is not None:
         raise ValueError(message)
     if folder.exists() and any(folder.iterdir()):

@@ -317,6 +317,11 @@ def test_dry_run_refuses_what_cannot_be(run):
     assert "the engine 'potential' writes no input files" in ' '.join(output.split())
     hop = ('Al.cif', '--ion', 'Al', '--hop', '99', '--engine', 'vasp')
     assert 'there is no hop 99' in run('launch', 'barrier', *hop, '--dry-run', 'look', code=1)
+    cores = (*ENDS, '--engine', 'vasp', '--images', '7', '--dry-run', 'look', '--cores')
+    output = ' '.join(run('launch', 'barrier', *cores, '64', code=1).split())
+    assert '64 MPI ranks cannot be shared by the 5 interior images' in output
+    assert 'use 60 or 65 ranks' in output
+    run('launch', 'barrier', *cores, '65')
 
 
 # ---------------------------------------------------------------- results and doctor

@@ -17,6 +17,7 @@ from aiida_embarrier.cli.launch.settings import (
     PREPARE_WITH,
     RATTLE,
     job_inputs,
+    job_options,
     method_inputs,
 )
 from aiida_embarrier.cli.launch.start import START, start
@@ -74,7 +75,7 @@ def command(
         rattle=rattle,
     )
     if dry_run is not None:
-        _write(dry_run, path_inputs(**path), settings, how['output_format'])
+        _write(dry_run, path_inputs(**path), settings, job_options(settings, **jobs), how['output_format'])
         return
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
         **path_inputs(**path),
@@ -84,7 +85,9 @@ def command(
     start(builder, **how)
 
 
-def _write(folder: Path, path: dict[str, Any], settings: dict[str, Any], output_format: str) -> None:
+def _write(
+    folder: Path, path: dict[str, Any], settings: dict[str, Any], options: dict[str, Any], output_format: str
+) -> None:
     """Write the input files of the band that would be launched, and list them."""
     from aiida_embarrier.cli.output import echo_json
     from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
@@ -93,7 +96,7 @@ def _write(folder: Path, path: dict[str, Any], settings: dict[str, Any], output_
     charge = settings.get('charge', 0.0)
     protocol = barrier_protocol(settings['engine'], settings['protocol'], settings['overrides'])
     band = starting_band(protocol, **path)
-    files = write_input_files(folder, band, settings['engine'], protocol, charge=charge)
+    files = write_input_files(folder, band, settings['engine'], protocol, charge=charge, options=options)
     if output_format == 'json':
         echo_json({'folder': folder, 'files': files})
         return

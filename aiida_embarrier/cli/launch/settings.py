@@ -38,6 +38,7 @@ __all__ = (
     'QUANTITY',
     'RATTLE',
     'job_inputs',
+    'job_options',
     'method_inputs',
 )
 
@@ -168,14 +169,31 @@ def job_inputs(
 
     preparer = method['overrides'].get('preparation', {}).get('with')
     engines = [get_engine(name) for name in dict.fromkeys((method['engine'], preparer)) if name is not None]
+    return {
+        'code': _load_codes(codes, engines),
+        'options': job_options(method, wall_time, cores, queue, options_file),
+    }
+
+
+def job_options(
+    method: Mapping[str, Any],
+    wall_time: int | None,
+    cores: int | None,
+    queue: str | None,
+    options_file: Path | None,
+    **_: Any,
+) -> dict[str, Any]:
+    """Return the options of jobs, for which no code is needed; parameters as of :func:`job_inputs`."""
+    from aiida_embarrier.engines.base import get_engine
+
     options = {} if options_file is None else read_mapping(options_file, '--options')
     if wall_time is not None:
         options['max_wallclock_seconds'] = wall_time
     if queue is not None:
         options['queue_name'] = queue
     if cores is not None:
-        options['resources'] = engines[0].resources(cores)
-    return {'code': _load_codes(codes, engines), 'options': options}
+        options['resources'] = get_engine(method['engine']).resources(cores)
+    return options
 
 
 def _load_codes(labels: tuple[str, ...], engines: list[Engine]) -> AbstractCode | dict[str, AbstractCode] | None:

@@ -29,4 +29,5 @@ ENGINE = Engine(
     extra='vasp',
     examine='aiida_embarrier.engines.vasp.potcars:examine',
     check='aiida_embarrier.engines.vasp.inputs:check_inputs',
+    check_options='aiida_embarrier.engines.vasp.parallel:check_options',
 )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from aiida.orm import AbstractCode, Computer
 
-__all__ = ('check_ranks', 'count_ranks')
+__all__ = ('check_options', 'check_ranks', 'count_ranks')
 
 
 def count_ranks(options: Mapping[str, Any], computer: Computer | None) -> int | None:
@@ -41,8 +41,21 @@ def check_ranks(
     """
     if not options.get('withmpi', code.with_mpi is not False):  # a program that takes care of itself
         return None
-    ranks, images = count_ranks(options, code.computer), n_images - 2
-    if ranks is None:
+    return _check(count_ranks(options, code.computer), n_images - 2, protocol)
+
+
+def check_options(options: Mapping[str, Any], n_images: int, protocol: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the ranks that options ask for, None where nothing is, or only the code would tell.
+
+    :param options: of the job.
+    :param n_images: number of images, the endpoints included.
+    :param protocol: of the engine.
+    """
+    return _check(count_ranks(options, None), n_images - 2, protocol) if options.get('withmpi', True) else None
+
+
+def _check(ranks: int | None, images: int, protocol: Mapping[str, Any]) -> str | None:
+    if ranks is None or images < 1:
         return None
     if ranks % images:
         fewer, more = ranks // images * images, (ranks // images + 1) * images
