@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from aiida.orm import Dict, StructureData
     from pymatgen.core import Structure
 
     from aiida_embarrier.bands.band import Band
@@ -77,12 +76,11 @@ def resolved_inputs(
 def starting_band(
     protocol: Mapping[str, Any],
     *,
-    structure: StructureData | None = None,
+    structure: Structure | None = None,
     hop: Mapping[str, Any] | None = None,
-    initial: StructureData | None = None,
-    final: StructureData | None = None,
+    initial: Structure | None = None,
+    final: Structure | None = None,
     band: BandData | None = None,
-    kinds: Dict | None = None,
     mechanism: str | None = None,
     waypoints: list[list[float]] | None = None,
     alignment: Mapping[str, Any] | None = None,
@@ -90,28 +88,30 @@ def starting_band(
     """Return the band that would be interpolated between the endpoints as they are before anything is relaxed.
 
     :param protocol: from :func:`~aiida_embarrier.workflows.barrier_inputs.barrier_protocol`.
-    :param structure: and the others: which path, as the barrier work chain takes it.
+    :param structure: and the others: which path, as the barrier work chain takes it, but with pymatgen structures, so
+        that no profile is needed; `hop` by its `ion` and `number`.
     :raises ValueError: for what is no path.
     """
+    from aiida_embarrier.bands.alignment import align_endpoints
     from aiida_embarrier.bands.band import Band
     from aiida_embarrier.bands.interpolation import check_clearance, interpolate
-    from aiida_embarrier.calculations.paths import align_nodes, resolve_hop
-    from aiida_embarrier.data.convert import structure_from_node
     from aiida_embarrier.structures.endpoints import make_endpoints
+    from aiida_embarrier.structures.hops import find_hops, select_hop
 
     if band is not None:
         return band.band
     if structure is not None and hop is not None:
+        limits = {key: value for key, value in hop.items() if key not in ('ion', 'number')}
         ends = make_endpoints(
-            structure_from_node(structure, kinds),
-            resolve_hop(structure, dict(hop), kinds),
+            structure,
+            select_hop(find_hops(structure, hop['ion'], **limits), hop['number']),
             supercell=protocol['supercell'],
             min_distance=protocol['min_image_distance'],
         )
         path = Band.from_structures([ends.initial, ends.final], [ends.mobile])
     elif initial is not None and final is not None:
         settings = {**({} if mechanism is None else {'mechanism': mechanism}), **(alignment or {})}
-        path = align_nodes(initial, final, settings, kinds)
+        path = align_endpoints(initial, final, **settings)
     else:
         raise ValueError('give a crystal and a hop, or two endpoints, or a band')
     found = interpolate(path, protocol['n_images'], method=protocol['interpolation'], waypoints=waypoints)

@@ -1,6 +1,9 @@
 """Engines on the command line: functionals, charges, codes of several programs, and what would be computed."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -302,6 +305,26 @@ def test_dry_run(run, tmp_path, path, engine, names):
         run('launch', 'barrier', *path, '--engine', engine, '--images', '5', '--dry-run', 'other', '--format', 'json')
     )
     assert len(listed['files']) == len(names)
+
+
+@pytest.mark.parametrize('path', [CRYSTAL, ENDS])
+def test_dry_run_without_profile(run, tmp_path, path):
+    """Files are those that are written with a profile."""
+    command = ('launch', 'barrier', *path, '--engine', 'vasp', '--images', '5', '--dry-run')
+    run(*command, 'with')
+    environment = {**os.environ, 'AIIDA_PATH': str(tmp_path / 'nowhere'), 'AIIDA_PROFILE': ''}
+    words = [sys.executable, '-c', 'from aiida_embarrier.cli import main; main()', *command, 'without']
+    finished = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    files = [file for file in (tmp_path / 'with').rglob('*') if file.is_file()]
+    assert len(files) == 11
+    for file in files:
+        assert file.read_text() == (tmp_path / 'without' / file.relative_to(tmp_path / 'with')).read_text()
+    # a profile that is named has to be there
+    words = [*words[:-1], 'more', '--profile', 'absent']
+    finished = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert finished.returncode == 1
+    assert 'there is no AiiDA profile yet' in finished.stderr
 
 
 def test_dry_run_of_a_band(run, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from aiida_embarrier.cli.launch.paths import PATH, path_inputs
+from aiida_embarrier.cli.launch.paths import PATH, path_inputs, plain_path
 from aiida_embarrier.cli.launch.settings import (
     JOBS,
     METHOD,
@@ -21,7 +21,7 @@ from aiida_embarrier.cli.launch.settings import (
     method_inputs,
 )
 from aiida_embarrier.cli.launch.start import START, start
-from aiida_embarrier.cli.params import with_profile
+from aiida_embarrier.cli.params import load_profile
 
 __all__ = ('command',)
 
@@ -47,10 +47,11 @@ Examples:
     '--dry-run',
     type=click.Path(file_okay=False, path_type=Path),
     metavar='FOLDER',
-    help='Write the input files of the band between the unrelaxed endpoints into FOLDER and end; needs no code.',
+    help='Write the input files of the band between the unrelaxed endpoints into FOLDER and end; needs neither '
+    'profile nor code.',
 )
 @START
-@with_profile
+@click.option('-p', '--profile', 'profile_name', metavar='NAME', envvar='AIIDA_PROFILE', help='AiiDA profile to use.')
 def command(
     path: dict[str, Any],
     method: dict[str, Any],
@@ -61,11 +62,15 @@ def command(
     rattle: float | None,
     jobs: dict[str, Any],
     dry_run: Path | None,
+    profile_name: str | None,
     **how: Any,
 ) -> None:
     """Compute a migration barrier: of hop N of an ion in the crystal in FILE, between two endpoints, or from a band."""
-    from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
-
+    try:
+        load_profile(profile_name)
+    except click.ClickException:  # files can be written without one; where there is one, it knows pseudopotentials
+        if dry_run is None or profile_name or path['band'] is not None:
+            raise
     settings = method_inputs(
         **method,
         prepare_with=prepare_with,
@@ -75,8 +80,10 @@ def command(
         rattle=rattle,
     )
     if dry_run is not None:
-        _write(dry_run, path_inputs(**path), settings, job_options(settings, **jobs), how['output_format'])
+        _write(dry_run, plain_path(**path), settings, job_options(settings, **jobs), how['output_format'])
         return
+    from aiida_embarrier.workflows.barrier import MigrationBarrierWorkChain
+
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
         **path_inputs(**path),
         **settings,

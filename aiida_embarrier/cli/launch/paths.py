@@ -11,7 +11,7 @@ from aiida_embarrier.cli.params import EXISTING_FILE, MOMENTS, bundle, load_band
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ('HOP_LIMITS', 'PATH', 'hop_limits', 'path_inputs')
+__all__ = ('HOP_LIMITS', 'PATH', 'hop_limits', 'path_inputs', 'plain_path')
 
 #: What decides, as for `hops`, which hops there are; :func:`hop_limits` takes their values.
 HOP_LIMITS = (
@@ -20,7 +20,7 @@ HOP_LIMITS = (
     click.option('--symprec', type=float, metavar='Å', help='Tolerance of symmetry, as given to `hops`.'),
 )
 
-#: A hop of a crystal, two endpoints, or a band; :func:`path_inputs` takes the mapping `path`.
+#: A hop of a crystal, two endpoints, or a band; :func:`path_inputs` and :func:`plain_path` take the mapping `path`.
 PATH = bundle(
     'path',
     click.argument('structure', metavar='[FILE]', type=EXISTING_FILE, required=False),
@@ -59,7 +59,22 @@ def hop_limits(max_length: float | None, extra_vacancies: int, symprec: float | 
     return {name: value for name, value in given.items() if value is not None}
 
 
-def path_inputs(
+def path_inputs(**path: Any) -> dict[str, Any]:
+    """Return keyword arguments of `get_builder_from_protocol` that say which path.
+
+    :param path: as :func:`plain_path` takes it.
+    :raises click.UsageError: where the options do not say one path.
+    """
+    from aiida_embarrier.data.convert import node_from_structure
+
+    inputs = plain_path(**path)
+    for name in ('final', 'initial', 'structure'):
+        if name in inputs:
+            inputs[name], inputs['kinds'] = node_from_structure(inputs[name])
+    return inputs
+
+
+def plain_path(
     structure: Path | None,
     ion: str | None,
     hop: int | None,
@@ -74,12 +89,11 @@ def path_inputs(
     as_written: bool,
     band: str | None,
 ) -> dict[str, Any]:
-    """Return keyword arguments of `get_builder_from_protocol` that say which path.
+    """Return which path it is, with crystals as pymatgen structures; a band alone needs a profile.
 
+    :return: `structure` and `hop`; or `initial`, `final`, `mechanism` and `alignment`; or `band`, a node.
     :raises click.UsageError: where the options do not say one path.
     """
-    from aiida_embarrier.data.convert import node_from_structure
-
     if band is not None:
         if any(value is not None for value in (structure, ion, hop, initial, final)) or moments:
             raise click.UsageError(
@@ -96,10 +110,9 @@ def path_inputs(
             raise click.UsageError(
                 f'--ion and --hop are needed with FILE; `aiida-embarrier hops {structure} --ion ...` lists the hops'
             )
-        crystal, kinds = node_from_structure(read_crystal(structure, moments))
         limits = hop_limits(max_length, extra_vacancies, symprec)
         description = {'ion': ion, 'number': hop, 'mechanism': mechanism, **limits}
-        return {'structure': crystal, 'kinds': kinds, 'hop': description}
+        return {'structure': read_crystal(structure, moments), 'hop': description}
     if initial is not None and final is not None:
         if ion is not None or hop is not None or max_length is not None or extra_vacancies:
             raise click.UsageError(
@@ -109,12 +122,9 @@ def path_inputs(
             **({} if lattice_policy is None else {'lattice_policy': lattice_policy}),
             **({'keep_images': True} if as_written else {}),
         }
-        first, kinds = node_from_structure(read_crystal(initial, moments))
-        last, _ = node_from_structure(read_crystal(final, moments))
         return {
-            'initial': first,
-            'final': last,
-            'kinds': kinds,
+            'initial': read_crystal(initial, moments),
+            'final': read_crystal(final, moments),
             'mechanism': mechanism,
             'alignment': alignment or None,
         }
