@@ -56,8 +56,8 @@ def launch(run, monkeypatch):
 
 
 @pytest.fixture
-def code_of(aiida_localhost):
-    """Return a function that makes a code with a default calculation plugin."""
+def code_of(aiida_profile_clean, aiida_localhost):
+    """Return a function that makes a code with a default calculation plugin, in a profile that has no other."""
 
     def make(label, plugin):
         try:
@@ -72,7 +72,7 @@ def code_of(aiida_localhost):
 
 
 @pytest.fixture
-def chosen(monkeypatch, run):
+def chosen(aiida_profile_clean, monkeypatch, run):
     """Return a function that says which codes and options a launch with the quantumespresso engine takes."""
 
     def invoke(*arguments, code=0):
