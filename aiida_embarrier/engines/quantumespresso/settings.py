@@ -284,8 +284,15 @@ def _moments(
     :raises ValueError: for an odd number of electrons where the settings forbid spin.
     """
     moments = moments_of_kinds(atoms, settings)
-    if moments is not None or z_valence is None:
+    if moments is not None:
         return moments
+    if z_valence is None:
+        from pymatgen.core import Element
+
+        elements = {kind.element: Element(kind.element) for kind in atoms.kinds.values()}
+        if any(element.is_lanthanoid or element.is_actinoid for element in elements.values()):
+            return None  # some pseudopotentials have an odd number of f electrons in their core; others have pairs
+        z_valence = {name: element.Z for name, element in elements.items()}
     n_electrons = atoms.n_electrons(z_valence, charge)
     if abs(n_electrons - round(n_electrons)) > 1e-6 or round(n_electrons) % 2 == 0:
         return None
@@ -364,10 +371,10 @@ def _starting_magnetization(
     atoms: Atoms, moments: Mapping[str, float], z_valence: Mapping[str, float] | None
 ) -> dict[str, Any]:
     """Return what pw.x calls starting_magnetization: of each kind the moment over the valence, between -1 and 1."""
-    if z_valence is None:
-        return {name: f'{moment:g} Bohr magnetons over Z valence' for name, moment in sorted(moments.items())}
     if not any(moments.values()):
         return dict.fromkeys(atoms.species, SMALL_START)
+    if z_valence is None:
+        return {name: f'{moment:g} Bohr magnetons over Z valence' for name, moment in sorted(moments.items())}
     return {
         name: float(np.clip(moment / z_valence[atoms.kinds[name].element], -1, 1))
         for name, moment in sorted(moments.items())

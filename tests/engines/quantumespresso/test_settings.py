@@ -167,6 +167,17 @@ def test_odd_number_of_electrons(settings):
         assert all(value > 0 for value in polarised['starting_magnetization'].values())
 
 
+def test_odd_number_of_electrons_without_pseudopotentials(settings):
+    atoms = Atoms([Kind('Li', 'Li'), Kind('O', 'O')], [0] * 7 + [1] * 4)
+    system = pw_namelists(atoms, settings())['SYSTEM']
+    assert (system['nspin'], system['starting_magnetization']) == (2, {'Li': 0.2, 'O': 0.2})
+    assert 'nspin' not in pw_namelists(atoms, settings(), -1.0)['SYSTEM']
+    with pytest.raises(ValueError, match='an odd number, which needs spin'):
+        pw_namelists(atoms, settings(spin='none'))
+    # f electrons may stand in the core
+    assert 'nspin' not in pw_namelists(Atoms([Kind('Nd', 'Nd'), Kind('Al', 'Al')], [0, 1]), settings())['SYSTEM']
+
+
 @pytest.mark.parametrize(('name', 'element'), [('Mn_up', 'Mn'), ('up', 'Mn'), ('Mn10', 'Mn'), ('O1', 'Mn')])
 def test_kind_names_that_pw_cannot_tell_apart(name, element):
     with pytest.raises(ValueError, match='name the kinds of Mn Mn1, Mn2'):
