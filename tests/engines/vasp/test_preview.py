@@ -123,3 +123,13 @@ def test_values_that_cannot_be(spinel, protocol):
 def test_misspelt_overrides(protocol, overrides, message):
     with pytest.raises(ValueError, match=message):
         protocol(**overrides)
+
+
+@pytest.mark.parametrize('functional', ['pbe', 'pbe+u', 'scan', 'scan+u', 'r2scan', 'pbesol', 'lda'])
+def test_other_files_of_every_functional(functional, skewed_band, protocol, tmp_path, file_regression):
+    """KPOINTS, the POSCAR of an end and of an image, and the names of the potentials are the same for all of them."""
+    engine = get_engine('vasp')
+    engine.load(engine.write_inputs)(tmp_path / 'job', skewed_band, protocol(functional=functional))
+    names = ('KPOINTS', '00/POSCAR', '02/POSCAR', 'POTCAR.spec')
+    text = '\n'.join(f'--- {name}\n{(tmp_path / "job" / name).read_text()}' for name in names)
+    file_regression.check(text, extension='.txt', basename='files')
