@@ -11,7 +11,7 @@ import numpy as np
 
 #: Seconds of an evaluation.
 SECONDS = 0.04
-LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '7', '--code', 'embarrier-worker@here')
+LINE = ('--initial', 'A.vasp', '--final', 'B.vasp', '--images', '7')
 SETTINGS = {
     'relax_endpoints': 'false',
     'engine.potential.name': 'ase',
@@ -30,11 +30,14 @@ class Bench:
     :param shell: of the profile.
     """
 
+    #: The code that runs run with.
+    code = 'embarrier-worker@here'
+
     def __init__(self, shell) -> None:
         self.shell = shell
         self.expected: collections.Counter[str] = collections.Counter()
 
-    def arguments(self, name: str, seconds: float = SECONDS) -> list[object]:
+    def arguments(self, name: str, seconds: float = SECONDS, code: str | None = None) -> list[object]:
         """Return the arguments of a launch whose evaluations are written to a file of this name."""
         settings = {
             **SETTINGS,
@@ -42,7 +45,7 @@ class Bench:
             'engine.potential.arguments.seconds': seconds,
         }
         given = [word for key, value in settings.items() for word in ('--set', f'{key}={value}')]
-        return ['aiida-embarrier', 'launch', 'barrier', *LINE, *given]
+        return ['aiida-embarrier', 'launch', 'barrier', *LINE, '--code', code or self.code, *given]
 
     def submit(self, name: str, *options: object, seconds: float = SECONDS) -> int:
         """Submit a run and return the PK."""

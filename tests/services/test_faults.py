@@ -225,7 +225,7 @@ def test_interrupted_terminal_is_resumed(reference):
 
 def test_interrupted_job_on_another_computer_is_resumed(reference):
     add_far_computer(reference.shell)
-    process = reference.shell.start(*reference.arguments('far', SLOW), '--code', 'embarrier-worker@far')
+    process = reference.shell.start(*reference.arguments('far', SLOW, code='embarrier-worker@far'))
     reference.wait_for_band('far')
     pk = int(re.search(r'\[(\d+)\] migration barrier', process.stdout.readline())[1])
     look = json.loads(reference.shell('aiida-embarrier', 'watch', pk, '--format', 'json').stdout)
@@ -245,7 +245,7 @@ def test_interrupted_network_is_resumed(bench):
 
     def arguments(name, seconds=SECONDS):
         given = [word for word in bench.arguments(name, seconds) if word not in LINE and word != 'barrier']
-        hops = ('Al.cif', '--ion', 'Al', '--hops', '0,1', '--images', '5', '--code', 'embarrier-worker@here')
+        hops = ('Al.cif', '--ion', 'Al', '--hops', '0,1', '--images', '5')
         return [*given[:2], 'network', *hops, *given[2:], '--set', 'min_image_distance=7.5']
 
     bench.shell(*arguments('network-reference'))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services.bench import SECONDS, WORKER, Bench, saved, unfinished, wait_until
+from services.bench import WORKER, Bench, saved, unfinished, wait_until
 from shell import Shell, write_structures
 
 from aiida_embarrier.potentials.resources import available_cores
@@ -34,9 +34,7 @@ class SlurmBench(Bench):
     :param shell: of the profile.
     """
 
-    def arguments(self, name: str, seconds: float = SECONDS) -> list[object]:
-        """Return the arguments of a launch through Slurm."""
-        return [*super().arguments(name, seconds), '--code', 'embarrier-worker@cluster']
+    code = 'embarrier-worker@cluster'
 
     @property
     def pace(self) -> float:
