@@ -73,7 +73,7 @@ class ParallelSettings(_Model):
     kpar: int | None = Field(ge=1)
 
 
-class Settings(_Model):
+class VaspSettings(_Model):
     """The protocol of the engine, see protocol.yaml; the functional is checked by its table."""
 
     paw: PawSettings
@@ -138,7 +138,7 @@ def check_protocol(protocol: Mapping[str, Any]) -> None:
     # the number of jobs is an input of its own of the work chains
     values = {'max_iterations': 1, **protocol}
     try:
-        Settings.model_validate(values)
+        VaspSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         place, value = _place(values, first['loc'])
