@@ -9,29 +9,11 @@ import pytest
 import yaml
 from aiida.common.exceptions import NotExistent
 from aiida.orm import InstalledCode, load_code
-from click.testing import CliRunner
-from systems import EMT, aluminium, aluminium_vacancy_ends, computed_band
+from systems import EMT, computed_band
 
-from aiida_embarrier.cli import main
 from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
 PW, NEB = 'quantumespresso.pw', 'quantumespresso.neb'
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, aiida_profile):
-    """Return a function that runs the command line in a folder with a crystal and two endpoints."""
-    monkeypatch.chdir(tmp_path)
-    aluminium((1, 1, 1)).to_file('Al.cif')
-    for name, end in zip('AB', aluminium_vacancy_ends(), strict=True):
-        end.to_file(f'{name}.vasp', fmt='poscar')
-
-    def invoke(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return invoke
 
 
 @pytest.fixture

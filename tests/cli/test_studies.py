@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from systems import EMT, adatom_path, aluminium, aluminium_vacancy_ends, computed_band, with_emt
+from systems import EMT, adatom_path, computed_band, with_emt
 
 from aiida_embarrier.bands.barriers import split_at_minima
 from aiida_embarrier.cli import main
@@ -13,19 +13,9 @@ OPTIONS = ['--set', 'engine.potential.name=ase', '--set', f'engine.potential.cal
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, worker_code):
-    """Return a function that runs the command line in a folder with a crystal and two endpoints."""
-    monkeypatch.chdir(tmp_path)
-    aluminium((1, 1, 1)).to_file('Al.cif')
-    for name, end in zip('AB', aluminium_vacancy_ends(), strict=True):
-        end.to_file(f'{name}.vasp', fmt='poscar')
-
-    def invoke(*arguments, code=0):
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return invoke
+def run(run, worker_code):
+    """Return a function that runs the command line in a folder with a crystal and two endpoints, with a worker."""
+    return run
 
 
 @pytest.fixture

@@ -43,6 +43,8 @@ def validate_settings(node: Dict | None, _: Any) -> str | None:
 class ImportCalculation(CalcJob):
     """A finished calculation of a band, imported: it only ever runs with a `remote_folder`."""
 
+    #: Entry point of the parser that makes the band of them.
+    PARSER: ClassVar[str]
     #: Files that are stored, with their folders below the one that is imported.
     STORED: ClassVar[tuple[str, ...]] = ()
     #: Files that are read and not stored, because they are large.
@@ -54,7 +56,9 @@ class ImportCalculation(CalcJob):
         super().define(spec)
         spec.inputs.pop('code', None)
         spec.inputs['remote_folder'].required = True
-        spec.inputs['metadata']['options']['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options = spec.inputs['metadata']['options']
+        options['resources'].default = {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['parser_name'].default = cls.PARSER
         spec.input_namespace(
             'structures', valid_type=StructureData, dynamic=True, required=False, help='The images it began with.'
         )

@@ -16,7 +16,6 @@ from aiida_embarrier.calculations.importers.base import (
 )
 
 if TYPE_CHECKING:
-    from aiida.engine import CalcJobProcessSpec
     from aiida.orm import RemoteData
 
     from aiida_embarrier.bands.quantumespresso import NebInput
@@ -27,14 +26,9 @@ __all__ = ('ImportQuantumEspressoCalculation', 'QuantumEspressoNebImporter')
 class ImportQuantumEspressoCalculation(ImportCalculation):
     """A finished run of neb.x: the files `<prefix>.path`, `<prefix>.axsf` and the input."""
 
+    PARSER = 'embarrier.import.quantumespresso'
     STORED = ('neb.dat', 'pw_*.in', '*.in', '*.inp', '*.path', '*.axsf', '*.dat', '*.int', '*.out', '*.log')
     READ = ('*/PW.out', '*/*/PW.out')
-
-    @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
-        """Define the parser."""
-        super().define(spec)
-        spec.inputs['metadata']['options']['parser_name'].default = 'embarrier.import.quantumespresso'
 
 
 class QuantumEspressoNebImporter(NebImporter):

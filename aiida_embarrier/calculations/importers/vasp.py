@@ -20,7 +20,6 @@ from aiida_embarrier.calculations.importers.base import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiida.engine import CalcJobProcessSpec
     from aiida.orm import RemoteData
 
 __all__ = ('ImportVaspCalculation', 'VaspNebImporter')
@@ -29,14 +28,9 @@ __all__ = ('ImportVaspCalculation', 'VaspNebImporter')
 class ImportVaspCalculation(ImportCalculation):
     """A finished NEB calculation of VASP in the folders 00, 01, ... NN. POTCARs are never fetched."""
 
+    PARSER = 'embarrier.import.vasp'
     STORED = ('INCAR', 'KPOINTS', '[0-9][0-9]/POSCAR', '[0-9][0-9]/CONTCAR')
     READ = ('[0-9][0-9]/OUTCAR', '[0-9][0-9]/OSZICAR', '[0-9][0-9]/vasprun.xml')
-
-    @classmethod
-    def define(cls, spec: CalcJobProcessSpec) -> None:
-        """Define the parser."""
-        super().define(spec)
-        spec.inputs['metadata']['options']['parser_name'].default = 'embarrier.import.vasp'
 
 
 class VaspNebImporter(NebImporter):

@@ -12,7 +12,7 @@ from aiida_embarrier.engines.base import why
 from aiida_embarrier.engines.vasp.assembly import climbing_image
 from aiida_embarrier.engines.vasp.base import CODES, VaspRestartWorkChain
 from aiida_embarrier.engines.vasp.calculation import VaspBandCalculation
-from aiida_embarrier.engines.vasp.incar import OPTIMISERS, Task, climbs_later
+from aiida_embarrier.engines.vasp.incar import OPTIMISERS, Task, climbs_at_once, climbs_later
 from aiida_embarrier.engines.vasp.parallel import check_ranks
 from aiida_embarrier.engines.vasp.remedies import is_falling, next_optimiser
 from aiida_embarrier.engines.vasp.results import endpoints_of, fetch_band, start_band
@@ -107,7 +107,7 @@ class VaspBandWorkChain(VaspRestartWorkChain):
     def setup(self) -> ExitCode | None:
         """Collect the inputs of the first job."""
         neb = self.inputs.protocol.get_dict()['neb']
-        self.ctx.climbs = bool(neb['climb'] and neb['max_steps'] > 0 and not climbs_later(neb))
+        self.ctx.climbs = climbs_at_once(neb)
         self.ctx.final = False
         self.ctx.optimisers = [neb['optimiser'] or next(iter(OPTIMISERS.get(neb['build'], {'': {}})))]
         self.ctx.n_tightenings = 0

@@ -303,6 +303,11 @@ def climbs_later(neb: Mapping[str, Any]) -> bool:
     return bool(neb['climb'] and neb['climb_threshold'] is not None and neb['max_steps'] > 0)
 
 
+def climbs_at_once(neb: Mapping[str, Any]) -> bool:
+    """Return whether the highest image of a band climbs from its first job on."""
+    return bool(neb['climb'] and neb['climb_threshold'] is None and neb['max_steps'] > 0)
+
+
 def render_incar(tags: Mapping[str, Any]) -> str:
     """Return the text of an INCAR."""
     lines = []

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aiida_embarrier.bands.band import kinds_of
 from aiida_embarrier.engines.functionals import load_functionals
 from aiida_embarrier.engines.vasp import FUNCTIONALS
-from aiida_embarrier.engines.vasp.incar import Task, climbs_later, kpoint_mesh, make_incar, render_incar
+from aiida_embarrier.engines.vasp.incar import (
+    Task,
+    climbs_at_once,
+    climbs_later,
+    kpoint_mesh,
+    make_incar,
+    render_incar,
+)
 from aiida_embarrier.engines.vasp.layout import Layout, paw_names, render_poscar
 from aiida_embarrier.engines.vasp.potcars import check_exchange, check_family, find_potcars, n_valence
 from aiida_embarrier.engines.vasp.settings import check_protocol
@@ -39,11 +46,6 @@ def _prepare(kinds: Any, indices: Any, protocol: Mapping[str, Any]) -> tuple[Fun
     return functional, layout, [names[element] for element in layout.elements]
 
 
-def _climbs_at_once(protocol: Mapping[str, Any]) -> bool:
-    neb = protocol['neb']
-    return bool(neb['climb'] and neb['max_steps'] > 0 and not climbs_later(neb))
-
-
 def resolve(
     structure: Structure, protocol: Mapping[str, Any], *, charge: float = 0.0, n_images: int = 7
 ) -> dict[str, dict[str, Any]]:
@@ -73,7 +75,7 @@ def resolve(
         }
     tasks = {
         'relax': Task('relax', cell='full'),
-        'neb': Task('neb', n_images=n_images, climb=_climbs_at_once(protocol)),
+        'neb': Task('neb', n_images=n_images, climb=climbs_at_once(protocol['neb'])),
     }
     resolved: dict[str, dict[str, Any]] = {
         name: {'INCAR': make_incar(layout, protocol, functional, task, charge=charge), **shared}
@@ -122,7 +124,7 @@ def write_inputs(folder: Path, band: Band, protocol: Mapping[str, Any], *, charg
     """
     functional, layout, names = _prepare(band.kinds, band.kind_indices, protocol)
     tasks = {
-        'INCAR': Task('neb', n_images=band.n_images, climb=_climbs_at_once(protocol)),
+        'INCAR': Task('neb', n_images=band.n_images, climb=climbs_at_once(protocol['neb'])),
         'INCAR.endpoint': Task('static', in_band=True),
         'INCAR.relax': Task('relax'),
     }
