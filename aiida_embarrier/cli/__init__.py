@@ -23,6 +23,7 @@ COMMANDS = (
     'doctor',
     'setup',
     'hops',
+    'derive',
     'launch',
     'watch',
     'resume',
@@ -32,6 +33,8 @@ COMMANDS = (
     'list',
     'graph',
     'export',
+    'dataset',
+    'query',
     'show-protocol',
 )
 

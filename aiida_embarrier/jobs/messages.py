@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,5 +17,6 @@ def describe(error: ValidationError) -> str:
     for finding in error.errors():
         where = '.'.join(str(part) for part in finding['loc'])
         message = finding['msg'].removeprefix('Value error, ')
-        findings.append(f'{where}: {message} (got {finding["input"]!r})' if where else message)
+        got = textwrap.shorten(repr(finding['input']), 200, placeholder=' ...')
+        findings.append(f'{where}: {message} (got {got})' if where else message)
     return '; '.join(findings)

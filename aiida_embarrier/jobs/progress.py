@@ -122,7 +122,13 @@ def residual(line: dict[str, Any]) -> float | None:
 
 
 def fraction_done(line: dict[str, Any]) -> float:
-    """Return how far a task is, on the logarithm of its force from a hundred times the threshold down to it."""
+    """Return how far a task is.
+
+    Of what is counted it is the part that is done; of an optimisation it is told on the logarithm of its force from a
+    hundred times the threshold down to it.
+    """
+    if line.get('total'):
+        return float(min(line['step'] / line['total'], 1.0))
     force, threshold = residual(line), line.get('force_threshold')
     if not force or not threshold:
         return 0.0
@@ -131,6 +137,9 @@ def fraction_done(line: dict[str, Any]) -> float:
 
 def describe_progress(line: dict[str, Any]) -> str:
     """Return a progress line for people."""
+    if 'unit' in line:
+        total = '' if line.get('total') is None else f' of {line["total"]}'
+        return f'{line["task"]}: {line["step"]}{total} {line["unit"]}'
     parts = [f'{line["task"]}, step {line["step"]}']
     force = residual(line)
     if force is not None:

@@ -22,6 +22,7 @@ __all__ = (
     'NebTask',
     'RelaxResult',
     'RelaxTask',
+    'Schema',
     'Status',
 )
 
@@ -58,11 +59,13 @@ GRAVEST_FIRST = (
 )
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
+    """What is written into job and result files: unknown entries are errors."""
+
     model_config = ConfigDict(extra='forbid', frozen=True)
 
 
-class Geometry(_Schema):
+class Geometry(Schema):
     """A periodic structure.
 
     :param lattice: lattice vectors as rows in Å.
@@ -96,7 +99,7 @@ Label = Annotated[str, Field(pattern=r'^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$')]
 TAKEN_LABELS = ('checkpoint', 'restart')
 
 
-class RelaxTask(_Schema):
+class RelaxTask(Schema):
     """Relaxation of one structure.
 
     :param label: names the task and its results inside the job.
@@ -117,7 +120,7 @@ class RelaxTask(_Schema):
     max_step_length: float = Field(0.1, gt=0)
 
 
-class NebTask(_Schema):
+class NebTask(Schema):
     """Nudged elastic band from a starting band.
 
     :param label: names the task; the starting band is read from ``<label>.npz``, the result written to
@@ -164,7 +167,7 @@ class NebTask(_Schema):
 Task = Annotated[RelaxTask | NebTask, Field(discriminator='kind')]
 
 
-class Job(_Schema):
+class Job(Schema):
     """What the worker is asked to do.
 
     :param potential: the potential, pinned.
@@ -204,7 +207,7 @@ class Job(_Schema):
         return self
 
 
-class _Result(_Schema):
+class _Result(Schema):
     label: str
     status: Status
     message: str
@@ -249,7 +252,7 @@ class NebResult(_Result):
     barriers: list[float] = Field(default_factory=list)
 
 
-class JobResult(_Schema):
+class JobResult(Schema):
     """What the worker did.
 
     :param results: one per task, in the order of the tasks.

@@ -14,11 +14,12 @@ from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE, RESULT_FILE, STOP_FILE
 from aiida_embarrier.potentials.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from pydantic import BaseModel
+
     from aiida_embarrier.bands.band import Band
-    from aiida_embarrier.jobs.schemas import JobResult
     from aiida_embarrier.potentials.task import State
 
 __all__ = ('FolderError', 'JobFolder')
@@ -100,28 +101,36 @@ class JobFolder:
         :param bands: by the names of their files.
         :raises FolderError: where it cannot be written; the checkpoint before is still there.
         """
-        path = self.path / CHECKPOINT_FILE
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_checkpoint(path, states, fingerprints)
-            for name, band in bands.items():
-                write_npz(self.path / name, band)
+            _in_spite_of_deletion(lambda: self._write_states(states, fingerprints, bands))
         except OSError as error:
             raise FolderError(
                 f'the checkpoint cannot be written to {self.path} ({error}): see that its disk and your quota have '
                 'space and that it is writable; the job goes on from the checkpoint before, if there is one'
             ) from error
 
-    def write_result(self, result: JobResult) -> None:
+    def _write_states(
+        self, states: Mapping[str, State], fingerprints: Mapping[str, str], bands: Mapping[str, Band]
+    ) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(self.path / CHECKPOINT_FILE, states, fingerprints)
+        for name, band in bands.items():
+            write_npz(self.path / name, band)
+
+    def write_result(self, result: BaseModel) -> None:
         """Write the result of the job.
 
         :raises OSError: where it cannot be written.
         """
+        text = result.model_dump_json(indent=1)
+        _in_spite_of_deletion(lambda: self._write_text(RESULT_FILE, text))
+
+    def _write_text(self, name: str, text: str) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / RESULT_FILE
+        path = self.path / name
         partial = path.with_name(f'{path.name}.partial')
         try:
-            partial.write_text(result.model_dump_json(indent=1))
+            partial.write_text(text)
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)
@@ -134,3 +143,11 @@ class JobFolder:
     def asked_to_stop(self) -> str | None:
         """Return the reason to stop where somebody asked for it with a file."""
         return f'stopped by the file {STOP_FILE!r}' if (self.path / STOP_FILE).exists() else None
+
+
+def _in_spite_of_deletion(write: Callable[[], None]) -> None:
+    """Write files into a folder, and once more where somebody deletes it just between two steps of that."""
+    try:
+        write()
+    except FileNotFoundError:
+        write()

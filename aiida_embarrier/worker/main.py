@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,16 +27,24 @@ def main() -> None:
 @main.command()
 @click.argument('job', type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def run(job: Path) -> None:
-    """Run the relaxations and bands of a JOB file.
+    """Run the relaxations and bands, or whatever else it says, of a JOB file.
 
     Other files are read from and written to its folder: results.json, progress.jsonl, checkpoint.npz and the bands. The
     exit status is 0 wherever the tasks have results, also if they did not converge; 1 where the job could not be done,
     with the reason in results.json and on standard error.
     """
-    from aiida_embarrier.worker.runner import run_job
+    from aiida_embarrier.worker.plain import kind_of
 
+    result: Any
     try:
-        result = run_job(job, STARTED)
+        if kind_of(job) is None:
+            from aiida_embarrier.worker.runner import run_job
+
+            result = run_job(job, STARTED)
+        else:
+            from aiida_embarrier.worker.plain import run_plain_job
+
+            result = run_plain_job(job, STARTED)
     except OSError as error:
         click.echo(
             f'embarrier-worker: the results cannot be written to {job.absolute().parent}: {error}; make the folder '

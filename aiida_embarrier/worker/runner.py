@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import signal
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
-from aiida_embarrier import __version__
 from aiida_embarrier.bands.io import read_npz
 from aiida_embarrier.jobs.schemas import PROGRESS_FILE, Job, JobResult, NebTask
 from aiida_embarrier.potentials.checkpoint import CheckpointError, fingerprint
@@ -22,6 +19,8 @@ from aiida_embarrier.potentials.neb import NudgedElasticBand
 from aiida_embarrier.potentials.relaxation import Relaxation
 from aiida_embarrier.worker.folder import FolderError, JobFolder
 from aiida_embarrier.worker.progress import ProgressLog
+from aiida_embarrier.worker.stopping import Signals, deadline_of, out_of_time
+from aiida_embarrier.worker.versions import versions_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from aiida_embarrier.potentials.task import OptimisationTask
 
 __all__ = ('run_job',)
-
-#: The worker stops itself at this fraction of the wall time it is given.
-WALL_TIME_FRACTION = 0.95
 
 
 class InputError(ValueError):
@@ -100,9 +96,9 @@ class _Run:
                 task.restore(states[task.label])
         before = sum(task.n_evaluations for task in self._tasks)
         largest = max((len(atoms) for task in self._tasks for atoms in task.ask()), default=0)
-        deadline = None if job.max_seconds is None else self._start + WALL_TIME_FRACTION * job.max_seconds
+        deadline = deadline_of(self._start, job.max_seconds)
         log = ProgressLog(self._folder.path / PROGRESS_FILE)
-        with _Signals() as signals:
+        with Signals() as signals:
             if any(not task.finished for task in self._tasks):
                 loading = time.monotonic()
                 with open_evaluator(potential, job.device, job.processes, largest) as evaluator:
@@ -117,7 +113,7 @@ class _Run:
                             self._tasks,
                             evaluator,
                             reason_to_stop=lambda longest: (
-                                signals.received or self._folder.asked_to_stop() or _out_of_time(deadline, longest)
+                                signals.received or self._folder.asked_to_stop() or out_of_time(deadline, longest)
                             ),
                             on_step=log.step,
                             on_checkpoint=self._write_checkpoint,
@@ -190,37 +186,7 @@ class _Run:
         return result
 
 
-class _Signals:
-    """Takes note of SIGTERM and SIGINT instead of dying of them; a second one ends the process at once."""
-
-    received: str | None = None
-
-    def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def _note(self, number: int, _frame: object) -> None:
-        if self.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = f'stopped by {signal.Signals(number).name}'
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def _out_of_time(deadline: float | None, longest_round: float) -> str | None:
-    if deadline is None or time.monotonic() + longest_round < deadline:
-        return None
-    return f'stopped at {WALL_TIME_FRACTION:g} of the wall time'
-
-
 def _versions(potential: PotentialSpec) -> dict[str, str]:
     """Return the versions of the packages that decide the numbers."""
-    versions = {'aiida-embarrier': __version__}
-    for name in ('numpy', 'scipy', 'ase', 'pymatgen', 'torch', potential.distribution):
-        try:
-            versions |= {name: importlib.metadata.version(name)} if name else {}
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    names = ('numpy', 'scipy', 'ase', 'pymatgen', 'torch', potential.distribution)
+    return versions_of(*(name for name in names if name))

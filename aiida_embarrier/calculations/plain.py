@@ -1,0 +1,90 @@
+"""CalcJobs of `embarrier-worker` that need no potential: what they share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from aiida.common.datastructures import CalcInfo, CodeInfo
+from aiida.engine import CalcJob
+from aiida.orm import Dict
+
+from aiida_embarrier.calculations.worker import KEEP_SHELL
+from aiida_embarrier.jobs.schemas import JOB_FILE, NUMERICS_VERSION, PROGRESS_FILE, RESULT_FILE
+
+if TYPE_CHECKING:
+    from aiida.common.folders import Folder
+    from aiida.engine import CalcJobProcessSpec
+
+    from aiida_embarrier.jobs.plain import PlainJob
+
+__all__ = ('PlainCalculation',)
+
+
+class PlainCalculation(CalcJob):
+    """A job of the worker without a potential: it writes the job file, its parser reads the results.
+
+    Subclasses set :attr:`_parser` and write :meth:`_job`.
+    """
+
+    CACHE_VERSION = NUMERICS_VERSION
+
+    _parser: ClassVar[str | None] = None
+
+    @classmethod
+    def define(cls, spec: CalcJobProcessSpec) -> None:
+        """Define the inputs, outputs and exit codes."""
+        super().define(spec)
+        options = spec.inputs['metadata']['options']
+        options['resources'].default = lambda: {'num_machines': 1, 'num_mpiprocs_per_machine': 1}
+        options['withmpi'].default = False
+        options['parser_name'].default = cls._parser
+
+        spec.output('results', valid_type=Dict, help='How the job went: outcome, numbers, warnings, versions.')
+        spec.exit_code(201, 'ERROR_INVALID_INPUT', message='The worker refused the job: {message}')
+        spec.exit_code(
+            301,
+            'ERROR_NO_RESULTS',
+            message='The job left no results. Look at its standard error: {message}',
+            invalidates_cache=True,
+        )
+        spec.exit_code(
+            302, 'ERROR_RESULTS_UNREADABLE', message='The results cannot be read: {message}', invalidates_cache=True
+        )
+        spec.exit_code(303, 'ERROR_WORKER', message='The worker failed: {message}', invalidates_cache=True)
+        spec.exit_code(
+            401,
+            'ERROR_WALL_TIME',
+            message='The job was stopped before it was done: {message}',
+            invalidates_cache=True,
+        )
+
+    @abstractmethod
+    def _job(self, folder: Folder) -> PlainJob:
+        """Return the job, with its files written into the folder; `max_seconds` is filled in."""
+
+    def _retrieved_files(self) -> list[str]:
+        """Return names of result files, beside those that every job has, that are kept."""
+        return []
+
+    def _temporary_files(self) -> list[str]:
+        """Return names of result files that the parser needs and that need not be kept."""
+        return []
+
+    def prepare_for_submission(self, folder: Folder) -> CalcInfo:
+        """Write the job file."""
+        max_seconds = self.inputs.metadata.options.get('max_wallclock_seconds')
+        job = self._job(folder).model_copy(update={'max_seconds': max_seconds})
+        with folder.open(JOB_FILE, 'w', encoding='utf8') as handle:
+            handle.write(job.model_dump_json(indent=1))
+        code = CodeInfo()
+        code.code_uuid = self.inputs.code.uuid
+        code.cmdline_params = ['run', JOB_FILE]
+        code.stdout_name = 'worker.out'
+        code.stderr_name = 'worker.err'
+        calc = CalcInfo()
+        calc.codes_info = [code]
+        calc.prepend_text = KEEP_SHELL
+        calc.retrieve_list = [RESULT_FILE, PROGRESS_FILE, 'worker.out', 'worker.err', *self._retrieved_files()]
+        calc.retrieve_temporary_list = self._temporary_files()
+        return calc

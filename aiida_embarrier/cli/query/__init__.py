@@ -1,0 +1,20 @@
+"""``aiida-embarrier query``.
+
+A new question is a module of this package that holds a click command named ``command``, and a line in :data:`NAMES`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from aiida_embarrier.cli.groups import LazyGroup
+
+__all__ = ('NAMES', 'command')
+
+#: The commands in the order of ``--help``.
+NAMES: tuple[str, ...] = ()
+
+
+@click.group('query', cls=LazyGroup, package=__name__, names=NAMES)
+def command() -> None:
+    """Ask the database."""
