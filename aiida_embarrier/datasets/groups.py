@@ -1,0 +1,115 @@
+"""Which rows of a dataset belong together: labels that a split may not tear apart, from narrow to wide.
+
+The four labels are those of :data:`~aiida_embarrier.datasets.schema.GROUPS`:
+
+- *host*: the same cell, that is the same atoms in it and lattice vectors of the same lengths, to 0.01 Å and in any order.
+- *framework*: the same migrating ion, and the same reduced composition without atoms of that ion.
+- *family*: joined, directly or through other rows, by the same host, by the same name without the number of the path, or by
+  the same framework whatever the ion.
+- *chemsys*: the same set of elements.
+
+A host and a framework group lie within one family. A label is the first name, in the order of the alphabet, of the rows
+of its group; that of a chemical system names its elements.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Composition
+
+from aiida_embarrier.datasets.schema import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+__all__ = ('base_name', 'elements_of_row', 'framework_of_row', 'group_labels', 'with_groups')
+
+#: Decimals, in Å, to which lengths of lattice vectors are compared.
+_DECIMALS = 2
+
+
+def base_name(name: str) -> str:
+    """Return the name of a row without the number of its path: `Li2MnO3` of `Li2MnO3_4`."""
+    return re.sub(r'_\d+$', '', name)
+
+
+def elements_of_row(row: Mapping[str, Any]) -> Counter[str]:
+    """Return the atoms of a row by their symbols, the migrating ion of a barrier included."""
+    counts = Counter(json.loads(row['species']))
+    if isinstance(row.get('ion'), str):
+        counts[row['ion']] += 1
+    return counts
+
+
+def framework_of_row(row: Mapping[str, Any]) -> str:
+    """Return the reduced formula of a row without the atoms of its migrating ion; empty where nothing else is there."""
+    counts = elements_of_row(row)
+    counts.pop(row.get('ion') or '', None)
+    return Composition(counts).reduced_formula if counts else ''
+
+
+def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the labels of the four groups for the rows of a dataset, in its order.
+
+    In a dataset of properties, which has no migrating ions, a framework is the whole composition.
+
+    :param frame: rows of either schema, with unique names.
+    """
+    rows = frame.to_dict('records')
+    names = [row['name'] for row in rows]
+    hosts = [_host_key(row) for row in rows]
+    frameworks = [(framework_of_row(row), row.get('ion') or '') for row in rows]
+    bases = [base_name(name) for name in names]
+    composed = [formula for formula, _ in frameworks]
+    return pd.DataFrame(
+        {
+            'host_group': _first_names(names, hosts),
+            'framework_group': _first_names(names, frameworks),
+            'family_group': _first_names(names, _joined(hosts, bases, composed)),
+            'chemsys_group': ['-'.join(sorted(elements_of_row(row))) for row in rows],
+        },
+        columns=list(GROUPS),
+    )
+
+
+def with_groups(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a dataset with the labels of its groups, found anew; where rows are left out or added they may change."""
+    labels = group_labels(frame)
+    return frame.drop(columns=[name for name in GROUPS if name in frame]).join(labels)
+
+
+def _host_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    lengths = np.linalg.norm(np.array(json.loads(row['lattice'])), axis=1)
+    return (tuple(sorted(elements_of_row(row).items())), tuple(sorted(np.round(lengths, _DECIMALS).tolist())))
+
+
+def _first_names(names: Sequence[str], keys: Sequence[Hashable]) -> list[str]:
+    first: dict[Hashable, str] = {}
+    for name, key in zip(names, keys, strict=True):
+        first[key] = min(name, first.get(key, name))
+    return [first[key] for key in keys]
+
+
+def _joined(*labels: Iterable[Hashable]) -> list[Hashable]:
+    """Return one label for each row, the same for rows that any of the given labels joins, directly or through others."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    codes = [_codes(one) for one in labels]
+    n_rows = len(codes[0])
+    offsets = np.cumsum([n_rows, *(int(code.max(initial=-1)) + 1 for code in codes)])
+    first = np.tile(np.arange(n_rows), len(codes))
+    second = np.concatenate([code + offset for code, offset in zip(codes, offsets, strict=False)])
+    links = coo_matrix((np.ones(len(first)), (first, second)), shape=(offsets[-1], offsets[-1]))
+    return list(connected_components(links, directed=False)[1][:n_rows].tolist())
+
+
+def _codes(values: Iterable[Hashable]) -> np.ndarray:
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=int)
