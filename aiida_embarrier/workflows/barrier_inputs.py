@@ -364,18 +364,23 @@ def _no_key_charge(engine: Engine, charge: Any) -> str:
 
 
 def check_engine_inputs(
-    engine: Engine, given: Mapping[str, Any], relaxes: bool = True, place: str = 'engine_inputs'
+    engine: Engine,
+    given: Mapping[str, Any],
+    relaxes: bool = True,
+    place: str = 'engine_inputs',
+    computes_bands: bool = True,
 ) -> str | None:
     """Check inputs of the work chains of an engine against their specifications.
 
     :param given: the inputs by the kind of work chain, `relax` and `neb`.
     :param relaxes: whether anything is to be relaxed, so that the inputs for that have to be there.
     :param place: the namespace, for messages.
+    :param computes_bands: whether bands are computed, so that the inputs for that have to be there.
     """
     filled_in = {'relax': {'structures', 'kinds', 'cell', 'charge'}, 'neb': {'bands', 'charge'}}
     for kind, entry_point in (('relax', engine.relax), ('neb', engine.neb)):
         if kind not in given:
-            if kind == 'relax' and not relaxes:
+            if (kind == 'relax' and not relaxes) or (kind == 'neb' and not computes_bands):
                 continue
             return f'the namespace `{place}.{kind}` is missing: fill it with `get_builder_from_protocol`'
         ports = WorkflowFactory(entry_point).spec().inputs

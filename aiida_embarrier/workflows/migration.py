@@ -267,21 +267,35 @@ class MigrationWorkChain(WorkChain):
 
     def relax_host(self) -> Any:
         """Relax the crystal."""
-        what = self.inputs.relax_host.value
-        node = self._submit_relax({'host': self.ctx.host}, 'full' if what == 'cell' else 'fixed', 'relax_host')
-        atoms = len(self.ctx.host.sites)
-        self.report(f'relaxing the host ({atoms} atoms, {"positions and cell" if what == "cell" else what}): {node.pk}')
-        return ToContext(relax_host=node)
+        return self._relax_crystal('relax_host')
 
     def inspect_host(self) -> ExitCode | None:
         """Take the relaxed host."""
-        node = self.ctx.relax_host
+        failure = self._take_crystal('relax_host')
+        if failure is None:
+            self.out('host', self.ctx.host)
+        else:
+            self._out_last_good(self.ctx.relax_host, 'host')
+        return failure
+
+    def _relax_crystal(self, step: str) -> Any:
+        """Relax the host as it is now, as `relax_host` says.
+
+        :param step: name of the step.
+        """
+        what = self.inputs.relax_host.value
+        node = self._submit_relax({'host': self.ctx.host}, 'full' if what == 'cell' else 'fixed', step)
+        atoms = len(self.ctx.host.sites)
+        self.report(f'relaxing the host ({atoms} atoms, {"positions and cell" if what == "cell" else what}): {node.pk}')
+        return ToContext(**{step: node})
+
+    def _take_crystal(self, step: str) -> ExitCode | None:
+        """Go on with the host that a step relaxed."""
+        node = self.ctx[step]
         if not node.is_finished_ok:
-            self._out_last_good(node, 'host')
             return self.exit_codes.ERROR_HOST.format(message=why(node))
         before, self.ctx.host = self.ctx.host, node.outputs.structures.host
-        task = self._take_results('relax_host', node)['host']
-        self.out('host', self.ctx.host)
+        task = self._take_results(step, node)['host']
         change = 100 * (self.ctx.host.get_cell_volume() / before.get_cell_volume() - 1)
         self.report(f'host relaxed: {task["energy"]:.3f} eV after {task["n_steps"]} steps, volume {change:+.1f} %')
         return None

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import ToContext, if_
 from aiida.orm import Dict, Str
 
-from aiida_embarrier.calculations.mapping import copy_endpoints
-from aiida_embarrier.calculations.network import create_network, ends_of, summarise_network
-from aiida_embarrier.calculations.paths import resolve_hops, through_atoms
+from aiida_embarrier.calculations.network import ends_of, summarise_network
+from aiida_embarrier.calculations.paths import resolve_hops
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import status_of, why
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.barrier_inputs import validate_engine_inputs
+from aiida_embarrier.workflows.hop_endpoints import HopEndpointsWorkChain
 from aiida_embarrier.workflows.preparation import PreparedMigrationWorkChain
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def validate_network_inputs(inputs: Any, _: Any) -> str | None:
     return validate_engine_inputs(inputs)
 
 
-class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
+class MigrationNetworkWorkChain(HopEndpointsWorkChain, PreparedMigrationWorkChain):
     """The migration barriers of all hops of an ion in a crystal, or of some of them, with any engine.
 
     The host is relaxed once. All hops share one supercell; of the vacancies (or places of an added ion) that symmetry
@@ -127,7 +127,6 @@ class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
     def setup(self) -> None:
         """Say what is going to happen."""
         super().setup()
-        self.ctx.failures = {}
         self.ctx.computed = {}
         hops = self.inputs.hops.get_dict()
         which = 'all hops' if hops.get('numbers') is None else f'hops {", ".join(map(str, hops["numbers"]))}'
@@ -135,58 +134,7 @@ class MigrationNetworkWorkChain(PreparedMigrationWorkChain):
 
     def make_endpoints(self) -> ExitCode | None:
         """Make the endpoints of all hops in one supercell of the host."""
-        outputs, node = create_network.run_get_node(
-            host=self.ctx.host,
-            hops=self.inputs.hops,
-            parameters=Dict(self._supercell_parameters()),
-            crystal=self.inputs.structure,
-            **self._kinds(),
-            metadata={'call_link_label': 'create_network'},
-        )
-        if not node.is_finished_ok:
-            return self.exit_codes.ERROR_INVALID_PATH.format(message=node.exit_message)
-        self.ctx.plan = outputs['plan']
-        if self.ctx.plan['left_out']:
-            self.report(through_atoms(self.ctx.plan['left_out']))
-        self.ctx.failures = dict(self.ctx.plan['failed'])
-        for label, message in self.ctx.failures.items():
-            self.report(f'{label} is left out: {message}')
-        for label in self.ctx.plan['hops']:
-            if label not in self.ctx.failures:
-                self.ctx.paths[label] = outputs[f'{label}_path']
-                self.ctx.unrelaxed |= {end: outputs[end] for end in ends_of(label).values()}
-        if not self.inputs.relax_endpoints.value:
-            self.ctx.relaxed = self.ctx.unrelaxed
-        warnings = dict.fromkeys(text for path in self.ctx.paths.values() for text in path['warnings'])
-        for warning in warnings:
-            self.report(f'warning: {warning}')
-        atoms = {len(node.sites) for node in self.ctx.unrelaxed.values()}
-        self.report(f'endpoints of {len(self.ctx.paths)} hop(s) made: {", ".join(map(str, atoms))} atoms')
-        return None
-
-    def take_endpoints(self) -> None:
-        """Put states that several hops share into the order of sites that each needs."""
-        copies = self._states.get('copies', {})
-        wanted = {label: source for label, source in copies.items() if source in self.ctx.relaxed}
-        if wanted:
-            states = sorted(set(wanted.values()))
-            made, node = copy_endpoints.run_get_node(
-                plan=self.ctx.plan,
-                **{f'relaxed_{label}': self.ctx.relaxed[label] for label in states},
-                **{f'unrelaxed_{label}': self.ctx.unrelaxed[label] for label in [*states, *wanted]},
-                metadata={'call_link_label': 'copy_endpoints'},
-            )
-            if node.is_finished_ok:
-                self.ctx.relaxed |= made
-        for label in self.ctx.paths:
-            missing = [end for end in ends_of(label).values() if end not in self.ctx.relaxed]
-            if missing:
-                side, reason = missing[0].rpartition('_')[2], self._why_not_relaxed(missing[0])
-                self._fail(label, f'its {side} state could not be relaxed: {reason}')
-
-    def _fail(self, label: str, message: str) -> None:
-        self.ctx.failures[label] = message
-        self.report(f'{label}: {message}')
+        return self._make_endpoints(self.inputs.hops, self.inputs.structure)
 
     def interpolate(self) -> None:
         """Make the starting bands."""
