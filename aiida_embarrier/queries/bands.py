@@ -11,6 +11,8 @@ from aiida_embarrier.queries.origins import replaced_bands
 from aiida_embarrier.structures.crystals import check_element
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     import pandas as pd
 
 __all__ = ('COLUMNS', 'find_bands')
@@ -35,6 +37,9 @@ COLUMNS = (
     'barrier_span',
 )
 
+#: Columns that are yes or no.
+FLAGS = ('converged',)
+
 
 def find_bands(
     *,
@@ -50,6 +55,8 @@ def find_bands(
     converged: bool | None = None,
     computed: bool = True,
     replaced: bool = True,
+    where: Mapping[str, Any] | None = None,
+    pks: Iterable[int] | None = None,
     limit: int | None = None,
 ) -> pd.DataFrame:
     """Return the bands of the profile that meet every condition given, the newest first.
@@ -64,11 +71,13 @@ def find_bands(
     :param barrier_max: largest forward barrier in eV.
     :param computed: only bands with energies, that is no starting bands.
     :param replaced: also bands in place of which a later job of the same process left another.
+    :param where: conditions on further attributes of :class:`~aiida_embarrier.data.band.BandData`, in the language of
+        AiiDA's QueryBuilder: `{'n_images': {'>=': 7}}`.
+    :param pks: only these bands.
     :param limit: at most so many.
     :return: one row per band with `pk`, `uuid`, `ctime` and the attributes in :data:`COLUMNS`; energies in eV.
     :raises ValueError: for an ion that is no element.
     """
-    import pandas as pd
     from pymatgen.core import Composition
 
     if ion is not None:
@@ -96,17 +105,28 @@ def find_bands(
         barrier.append({'>=': -1e9})  # a typed comparison: it leaves out the bands without energies
     if barrier:
         filters['attributes.barrier_forward'] = {'and': barrier}
-    if not replaced:
-        left_out = replaced_bands()
-        if left_out:
-            filters['id'] = {'!in': left_out}
+    if pks is not None:
+        filters['id'] = {'in': sorted(pks)}
+        if not filters['id']['in']:
+            return _table([])
+    for name, condition in (where or {}).items():
+        filters.setdefault('and', []).append({f'attributes.{name}': condition})
+    left_out = set() if replaced else replaced_bands()
     query = QueryBuilder()
     query.append(
         BandData, filters=filters, project=['id', 'uuid', 'ctime', *(f'attributes.{name}' for name in COLUMNS)]
     )
     query.order_by({BandData: {'ctime': 'desc'}})
     if limit is not None:
-        query.limit(limit)
-    table = pd.DataFrame(query.all(), columns=['pk', 'uuid', 'ctime', *COLUMNS])
-    table['converged'] = table['converged'].astype('boolean')  # SQLite knows no booleans and returns 0 and 1
+        query.limit(limit + len(left_out))
+    # leaving them out here is faster than a query with thousands of PKs
+    return _table([row for row in query.all() if row[0] not in left_out][:limit])
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=['pk', 'uuid', 'ctime', *COLUMNS])
+    for name in FLAGS:
+        table[name] = table[name].astype('boolean')  # SQLite knows no booleans and returns 0 and 1
     return table

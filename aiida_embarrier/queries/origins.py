@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida.orm import CalcJobNode, ProcessNode, QueryBuilder, WorkChainNode, load_node
+from aiida.common.links import LinkType
+from aiida.orm import CalcJobNode, Dict, Node, ProcessNode, QueryBuilder, WorkChainNode, load_node
 
 from aiida_embarrier.data.band import BandData
-from aiida_embarrier.engines.resumption import RESUMES, root_of
-from aiida_embarrier.queries.runs import run_of, task_name
+from aiida_embarrier.engines.resumption import RESUMES
+from aiida_embarrier.queries.links import INPUTS, ancestries, links_into
+from aiida_embarrier.queries.runs import names_of_runs, run_label, task_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiida_embarrier.queries.links import Link
+
 __all__ = ('origins', 'replaced_bands')
+
+#: How the bands of a job are labelled.
+BANDS = 'bands__'
+#: Where the inputs of a process name a hop; the first one counts.
+HOPS = ('hop', 'barrier__hop')
 
 
 def replaced_bands() -> set[int]:
@@ -58,43 +67,75 @@ def _left_by_resumed() -> set[int]:
 def origins(pks: Iterable[int]) -> list[dict[str, Any]]:
     """Return for each band where it comes from.
 
+    A handful of queries, whatever the number of bands.
+
     :return: `process` and `label` of the process that somebody started, `hop`, the number of the hop, and `run`, what
         the band is among others of that process: of a study the setting, of a path that was split the segment. None
         where there is nothing of the kind.
     """
-    return [_origin(load_node(pk)) for pk in pks]
-
-
-def _origin(band: BandData) -> dict[str, Any]:
-    maker = band.creator
-    if maker is None:
-        return {'process': None, 'label': band.label or None, 'hop': None, 'run': None}
-    root = root_of(maker)
-    label = next(
-        (link.link_label for link in band.base.links.get_incoming().all() if link.link_label.startswith('bands__')), ''
-    ).removeprefix('bands__')
-    returned = [link for link in band.base.links.get_incoming().all() if link.node.pk == root.pk]
-    named = returned[0].link_label.rpartition('__')[2] if returned else label
-    run = None if root.pk == maker.pk else run_of(maker, root)
-    if run is None and not named.startswith('hop_') and named not in ('', 'band'):
-        run = task_name(None, named)
-    hop = named.removeprefix('hop_') if named.startswith('hop_') else None
-    return {
-        'process': root.pk,
-        'label': root.label or None,
-        'hop': int(hop) if hop is not None and hop.isdigit() else _hop_of(maker),
-        'run': run,
+    bands = list(pks)
+    arriving: dict[int, list[Link]] = {}
+    for link in links_into(bands, (LinkType.CREATE, LinkType.RETURN)):
+        arriving.setdefault(link.target, []).append(link)
+    makers = {
+        link.target: link.source for links in arriving.values() for link in links if link.type == LinkType.CREATE.value
     }
+    above = ancestries(makers.values())
+    roots = {maker: calls[-1].caller if calls else maker for maker, calls in above.items()}
+    labels = _labels({*roots.values(), *(set(bands) - set(makers))})
+    hops = _hops_of({*above, *(call.caller for calls in above.values() for call in calls)})
+    names: dict[int, dict[str, str]] = {}
+
+    def run_of_maker(maker: int) -> str | None:
+        called = run_label(above[maker][-1].label) if above[maker] else None
+        if called is None:
+            return None
+        root = roots[maker]
+        if root not in names:
+            names[root] = names_of_runs(load_node(root))
+        return names[root].get(called, called)
+
+    def origin(band: int) -> dict[str, Any]:
+        maker = makers.get(band)
+        if maker is None:
+            return {'process': None, 'label': labels[band], 'hop': None, 'run': None}
+        root = roots[maker]
+        returned = [link.label for link in arriving[band] if link.source == root]
+        of_job = [link.label for link in arriving[band] if link.label.startswith(BANDS)]
+        named = returned[0].rpartition('__')[2] if returned else of_job[0].removeprefix(BANDS) if of_job else ''
+        run = run_of_maker(maker)
+        if run is None and not named.startswith('hop_') and named not in ('', 'band'):
+            run = task_name(None, named)
+        hop = named.removeprefix('hop_') if named.startswith('hop_') else None
+        if hop is not None and hop.isdigit():
+            number: int | None = int(hop)
+        else:
+            places = (maker, *(call.caller for call in above[maker]))
+            number = next((hops[place] for place in places if place in hops), None)
+        return {'process': root, 'label': labels[root], 'hop': number, 'run': run}
+
+    return [origin(band) for band in bands]
 
 
-def _hop_of(process: ProcessNode) -> int | None:
-    """Return the number of the hop among the inputs of a process or of those above it."""
-    node: ProcessNode | None = process
-    while node is not None:
-        inputs = node.inputs
-        for place in (inputs, inputs.barrier if 'barrier' in inputs else {}):
-            if 'hop' in place:
-                number = place['hop'].get_dict().get('number')
-                return number if isinstance(number, int) else None
-        node = node.caller
-    return None
+def _labels(pks: Iterable[int]) -> dict[int, str | None]:
+    """Return the labels of nodes by their PKs, None where they have none."""
+    wanted = sorted(pks)
+    if not wanted:
+        return {}
+    query = QueryBuilder().append(Node, filters={'id': {'in': wanted}}, project=['id', 'label'])
+    return {pk: label or None for pk, label in query.all()}
+
+
+def _hops_of(processes: Iterable[int]) -> dict[int, int | None]:
+    """Return the numbers of the hops among the inputs of processes, by their PKs; None for a hop without a number."""
+    links = sorted(links_into(processes, INPUTS, HOPS), key=lambda link: HOPS.index(link.label))
+    if not links:
+        return {}
+    query = QueryBuilder().append(
+        Dict, filters={'id': {'in': sorted({link.source for link in links})}}, project=['id', 'attributes.number']
+    )
+    numbers = {pk: number if isinstance(number, int) else None for pk, number in query.all()}
+    found: dict[int, int | None] = {}
+    for link in links:
+        found.setdefault(link.target, numbers.get(link.source))
+    return found

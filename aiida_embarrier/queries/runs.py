@@ -9,7 +9,7 @@ from aiida_embarrier.calculations.studies import setting_text
 if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
-__all__ = ('call_label', 'run_of', 'task_name')
+__all__ = ('call_label', 'names_of_runs', 'run_label', 'run_of', 'task_name')
 
 #: The only band of a barrier, as its work chain labels it.
 BAND = 'band'
@@ -34,10 +34,13 @@ def run_of(node: ProcessNode, process: ProcessNode) -> str | None:
     here = node
     while here.caller is not None and here.caller.pk != process.pk:
         here = here.caller
-    label = None if here.caller is None else call_label(here)
-    if label is None or not label.startswith(RUN):
-        return None
-    return _names(process).get(label.removeprefix(RUN), label.removeprefix(RUN))
+    run = None if here.caller is None else run_label(call_label(here))
+    return None if run is None else names_of_runs(process).get(run, run)
+
+
+def run_label(label: str | None) -> str | None:
+    """Return the label of a run of a study, as its inputs have it, from that of the call; None for other calls."""
+    return label.removeprefix(RUN) if label is not None and label.startswith(RUN) else None
 
 
 def task_name(run: str | None, label: str) -> str:
@@ -47,7 +50,7 @@ def task_name(run: str | None, label: str) -> str:
     return run if label == BAND else f'{run}, {label}'
 
 
-def _names(process: ProcessNode) -> dict[str, str]:
+def names_of_runs(process: ProcessNode) -> dict[str, str]:
     """Return the names of the runs of a study by their labels."""
     inputs = process.inputs
     if 'entries' in inputs:
