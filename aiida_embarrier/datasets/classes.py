@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,8 @@ __all__ = (
 
 CRYSTAL_SYSTEMS = ('Triclinic', 'Monoclinic', 'Orthorhombic', 'Tetragonal', 'Trigonal', 'Hexagonal', 'Cubic')
 
-#: Space groups that the literature writes in several ways: another case, a screw axis without its slash, the full symbol,
-#: another setting, and the symbol before 1992 (e instead of a or b).
+#: Space groups that the literature writes in several ways: another case, a mirror plane without its slash, the full
+#: symbol, and the symbols before 1992 or in another setting (e instead of a or b).
 SPACE_GROUP_ALIASES = {'CmCm': 'Cmcm', 'C12/c': 'C2/c', 'P21m': 'P21/m', 'Cmca': 'Cmce', 'Bmab': 'Cmce'}
 
 
@@ -55,6 +56,6 @@ def canonical_crystal_system(name: str | None) -> str | None:
 
 def is_space_group(symbol: str | None) -> bool:
     """Return whether a text looks like a Hermann-Mauguin symbol: a letter of a lattice, then axes and planes."""
-    import re
-
-    return isinstance(symbol, str) and re.fullmatch(r'[PABCFIR](-?[1-6mabcden][0-9/mabcdenm-]*)', symbol.strip()) is not None
+    return (
+        isinstance(symbol, str) and re.fullmatch(r'[PABCFIR]-?[1-6mabcden][0-9/mabcden-]*', symbol.strip()) is not None
+    )

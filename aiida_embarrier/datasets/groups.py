@@ -2,10 +2,11 @@
 
 The four labels are those of :data:`~aiida_embarrier.datasets.schema.GROUPS`:
 
-- *host*: the same cell, that is the same atoms in it and lattice vectors of the same lengths, to 0.01 Å and in any order.
+- *host*: the same cell, that is the same atoms in it and lattice vectors of the same lengths, to 0.01 Å and in any
+  order.
 - *framework*: the same migrating ion, and the same reduced composition without atoms of that ion.
-- *family*: joined, directly or through other rows, by the same host, by the same name without the number of the path, or by
-  the same framework whatever the ion.
+- *family*: joined, directly or through other rows, by the same host, by the same name without the number of the path,
+  or by the same framework whatever the ion.
 - *chemsys*: the same set of elements.
 
 A host and a framework group lie within one family. A label is the first name, in the order of the alphabet, of the rows
@@ -97,7 +98,7 @@ def _first_names(names: Sequence[str], keys: Sequence[Hashable]) -> list[str]:
 
 
 def _joined(*labels: Iterable[Hashable]) -> list[Hashable]:
-    """Return one label for each row, the same for rows that any of the given labels joins, directly or through others."""
+    """Return one label for each row, the same for rows that a given label joins, directly or through other rows."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -1,0 +1,81 @@
+"""Datasets that commands take: files of any format that can be imported, and nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ('Loaded', 'load_frame', 'load_node_frame')
+
+
+class Loaded(NamedTuple):
+    """A dataset for a command.
+
+    :param frame: its rows.
+    :param schema: `barrier` or `property`.
+    :param node: the node that it comes from, None for a file.
+    """
+
+    frame: pd.DataFrame
+    schema: str
+    node: Any | None
+
+
+def load_frame(identifier: str | Path, profile: str | None = None) -> Loaded:
+    """Return the dataset in a file, or that of a node (PK, UUID or label); files need no profile.
+
+    What names an existing file is a file. A node may also be a plain table with the columns of a schema, or a process
+    with the output `dataset`.
+
+    :param profile: name of the profile to look for nodes in; None for the default one.
+    :raises click.ClickException: where there is neither, and for what holds no dataset.
+    """
+    path = Path(identifier)
+    if path.is_file():
+        return _of_file(path)
+    if path.suffix or len(path.parts) > 1:
+        raise click.ClickException(f'there is no file {str(identifier)!r}')
+    from aiida_embarrier.cli.params import load_profile
+
+    load_profile(profile)
+    return load_node_frame(str(identifier))
+
+
+def _of_file(path: Path) -> Loaded:
+    from aiida_embarrier.datasets.importing import DatasetError, read_dataset
+
+    try:
+        found = read_dataset(path)
+    except DatasetError as error:
+        raise click.ClickException(str(error)) from error
+    return Loaded(found.frame, found.schema, None)
+
+
+def load_node_frame(identifier: str) -> Loaded:
+    """Return the dataset of a node in the profile that is loaded.
+
+    :raises click.ClickException: where there is no such node, and where it is no dataset.
+    """
+    from aiida.orm import ProcessNode
+
+    from aiida_embarrier.cli.params import find_node
+    from aiida_embarrier.data.table import TableData
+    from aiida_embarrier.datasets.schema import check_rows
+
+    node = find_node(identifier)
+    if isinstance(node, ProcessNode) and 'dataset' in node.outputs:
+        node = node.outputs.dataset
+    if not isinstance(node, TableData):
+        raise click.ClickException(f'node {node.pk} is no dataset but a {type(node).__name__}')
+    frame = node.table
+    schema = node.base.attributes.get('schema', None) or ('barrier' if 'barrier' in frame else 'property')
+    try:
+        check_rows(frame, schema)
+    except ValueError as error:
+        raise click.ClickException(f'node {node.pk} is a table and no dataset: {error}') from error
+    return Loaded(frame, schema, node)

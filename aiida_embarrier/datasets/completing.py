@@ -1,0 +1,117 @@
+"""Fill in the labels that follow from the structures of a dataset, mark its defects, and repair what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Composition
+
+from aiida_embarrier.datasets.classes import structural_group
+from aiida_embarrier.datasets.groups import elements_of_row, framework_of_row, with_groups
+from aiida_embarrier.datasets.importing.base import frame_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ('charge_state', 'complete', 'endpoint_symmetry', 'with_labels')
+
+#: How far sites may lie from where symmetry wants them, in Å, for the label `endpoint_symmetry`.
+SYMPREC = 0.03
+
+
+def complete(
+    frame: pd.DataFrame,
+    schema: str,
+    repairs: Sequence[str] = (),
+    progress: Callable[[str, int, int], None] | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return a dataset with labels, groups, flags and the repairs that were asked for, and a report of them.
+
+    :param repairs: keys of defects to repair.
+    :param progress: called with what is being done, how many rows of it are done, and out of how many.
+    """
+    frame = with_labels(frame, schema, progress)
+    return with_groups(frame), {'n_rows': len(frame), 'n_flagged': 0, 'flags': {}, 'repairs': {}}
+
+
+def with_labels(
+    frame: pd.DataFrame, schema: str, progress: Callable[[str, int, int], None] | None = None
+) -> pd.DataFrame:
+    """Return a dataset with the labels that follow from its structures; labels that are there already are kept.
+
+    :param progress: called with what is being done, how many rows of it are done, and out of how many.
+    """
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(frame.to_dict('records')):
+        labels = {str(key): None if _missing(value) else value for key, value in row.items()}
+        for key, value in (_barrier_labels if schema == 'barrier' else _property_labels)(labels).items():
+            if labels.get(key) is None:
+                labels[key] = value() if callable(value) else value
+        rows.append(labels)
+        if progress is not None:
+            progress('labels', number + 1, len(frame))
+    return frame_of(rows, schema) if rows else frame
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (np.isscalar(value) and pd.isna(value))
+
+
+def _property_labels(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {'formula': lambda: Composition(elements_of_row(row)).reduced_formula}
+
+
+def _barrier_labels(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        'formula': lambda: Composition(elements_of_row(row)).reduced_formula,
+        'host': framework_of_row(row) or None,
+        'hop_length': lambda: hop_length(row),
+        'charge_state': charge_state(row),
+        'structural_group': structural_group(row.get('structural_class')),
+        'endpoint_symmetry': lambda: endpoint_symmetry(row),
+    }
+
+
+def hop_length(row: Mapping[str, Any]) -> float:
+    """Return the distance between the ends of the path of a row, as written, in Å."""
+    path = np.array(json.loads(row['path']))
+    return round(float(np.linalg.norm((path[-1] - path[0]) @ np.array(json.loads(row['lattice'])))), 5)
+
+
+def charge_state(row: Mapping[str, Any]) -> str:
+    """Return `charged` for a row with a single atom of the migrating element, the one that migrates, else `discharged`."""
+    return 'charged' if elements_of_row(row)[row['ion']] == 1 else 'discharged'
+
+
+def endpoint_symmetry(row: Mapping[str, Any]) -> str:
+    """Return whether the stored final state of a row holds: whether the symmetry of an unrelaxed crystal is there.
+
+    The number of symmetry operations of the framework without the migrating ion, or with it at both ends of its path,
+    whichever is larger, translations inside the cell included: 8 and more are `symmetric` (the final state is the
+    framework with the ion at the end of its path), 3 to 7 `ambiguous`, fewer `low_symmetry`: the structure was relaxed
+    around the ion, so that the other atoms of the true final state lie elsewhere.
+    """
+    species = json.loads(row['species'])
+    coords, path = json.loads(row['frac_coords']), json.loads(row['path'])
+    lattice = json.loads(row['lattice'])
+    most = max(
+        _operations(lattice, coords, species),
+        _operations(lattice, [path[0], path[-1], *coords], [row['ion'], row['ion'], *species]),
+    )
+    return 'symmetric' if most >= 8 else 'ambiguous' if most >= 3 else 'low_symmetry'
+
+
+def _operations(lattice: list[Any], coords: list[Any], species: list[str]) -> int:
+    """Return the number of symmetry operations of a crystal; 0 where spglib finds none, as for atoms in one place."""
+    import spglib
+
+    numbers = {symbol: number for number, symbol in enumerate(sorted(Counter(species)), start=1)}
+    try:
+        found = spglib.get_symmetry((lattice, coords, [numbers[symbol] for symbol in species]), symprec=SYMPREC)
+    except spglib.SpglibError:
+        return 0
+    return 0 if found is None else len(found['rotations'])
