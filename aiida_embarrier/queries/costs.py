@@ -202,6 +202,7 @@ def _measured(
     )
     cores = max(int(ranks * (resources.get('num_cores_per_mpiproc') or 1)), results.get('processes') or 1)
     accounted = _slurm(accounting)
+    wall: float | None
     if accounted is not None:
         cores, wall, core_s = accounted
         source: str | None = 'scheduler'
