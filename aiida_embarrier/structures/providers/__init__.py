@@ -1,0 +1,1 @@
+"""Where crystals are looked up: folders, the Materials Project, OPTIMADE databases."""
