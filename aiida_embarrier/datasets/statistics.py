@@ -46,6 +46,7 @@ class Statistics:
     :param quantity: the column that is summarised: `barrier` or `target`.
     :param name: what readers call it.
     :param unit: of the quantity.
+    :param ranges: limits between low, intermediate and high barriers in eV; None for a property.
     :param numbers: single numbers by their names; plain values.
     :param tables: by the names of :data:`~aiida_embarrier.datasets.statistics_tables.TABLES`, in this order; those
         that have rows only.
@@ -55,6 +56,7 @@ class Statistics:
     quantity: str
     name: str
     unit: str | None
+    ranges: tuple[float, float] | None
     numbers: dict[str, Any]
     tables: dict[str, pd.DataFrame] = field(repr=False)
 
@@ -125,6 +127,7 @@ def dataset_statistics(
         quantity=quantity,
         name='migration barrier' if is_barrier else target or 'target',
         unit=columns_of('barrier')['barrier'].unit if is_barrier else unit,
+        ranges=ranges if is_barrier else None,
         numbers=numbers,
         tables={name: tables[name] for name in TABLES if name in tables},
     )
