@@ -1,0 +1,201 @@
+"""Calcfunctions that set a computed barrier beside the one of the literature."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from aiida.engine import calcfunction
+from aiida.orm import Dict, StructureData
+
+from aiida_embarrier.bands.barriers import QUANTITIES
+from aiida_embarrier.calculations.parameters import check_keys
+from aiida_embarrier.calculations.refusal import refuse_politely
+from aiida_embarrier.data.band import BandData  # noqa: TC001  (AiiDA reads the annotations)
+from aiida_embarrier.data.convert import node_from_structure
+from aiida_embarrier.data.table import TableData  # noqa: TC001  (AiiDA reads the annotations)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from pymatgen.core import Structure
+
+__all__ = ('DEFINITIONS', 'FACTS', 'UNSTATED', 'check_facts', 'make_entry', 'row_facts', 'row_named', 'take_row')
+
+#: The definition of a published barrier that its source does not state.
+UNSTATED = 'literature'
+DEFINITIONS = (*QUANTITIES, UNSTATED)
+#: What such a barrier is compared with: barriers are mostly reported from the first image up.
+USUAL = 'forward'
+
+#: What a literature row says of its barrier, and which of it there has to be.
+FACTS = ('name', 'barrier', 'barrier_definition', 'functional', 'source', 'ion', 'notes')
+NEEDED = ('name', 'barrier', 'source', 'ion')
+
+#: What an entry says of the band that was computed.
+OF_BAND = (
+    *('engine', 'functional', 'potential', 'potential_functional', 'charge', 'converged', 'residual_force', 'climbing'),
+    *('n_images', 'n_atoms', 'hop_length', 'mechanism', 'host', 'host_treatment', 'equivalent_endpoints'),
+)
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """Refuse a literature row with which nothing can be compared.
+
+    :param facts: entries of :data:`FACTS`.
+    :raises ValueError: naming the row and what is wrong with it.
+    """
+    check_keys(facts, FACTS)
+    name = facts.get('name')
+    for key in NEEDED:
+        if facts.get(key) in (None, ''):
+            which = '' if key == 'name' or not name else f' {name!r}'
+            raise ValueError(f'the literature row{which} has no `{key}`, which is needed: {", ".join(NEEDED)}')
+    barrier = facts['barrier']
+    if isinstance(barrier, bool) or not isinstance(barrier, int | float) or not -10 < barrier < 100:
+        raise ValueError(f'the literature row {name!r} has the barrier {barrier!r}: give a number in eV')
+    definition = facts.get('barrier_definition', UNSTATED)
+    if definition not in DEFINITIONS:
+        close = difflib.get_close_matches(str(definition), DEFINITIONS, n=1)
+        hint = f'did you mean {close[0]!r}? ' if close else ''
+        raise ValueError(
+            f'the literature row {name!r} has the unknown barrier_definition {definition!r}: {hint}'
+            f'(known: {", ".join(DEFINITIONS)}; {UNSTATED!r} where its source does not say)'
+        )
+
+
+def row_named(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Return a row of a table of barriers; what it has no value for is left out.
+
+    :raises ValueError: where there is no such row, naming the closest one, and for tables of something else.
+    """
+    from aiida_embarrier.datasets.schema import columns_of
+
+    missing = [column.name for column in columns_of('barrier').values() if column.required and column.name not in frame]
+    if missing:
+        raise ValueError(f'the table holds no barriers: it lacks the column(s) {", ".join(missing)}')
+    found = frame[frame['name'] == name]
+    if not len(found):
+        close = difflib.get_close_matches(name, [str(entry) for entry in frame['name']], n=3)
+        hint = f': did you mean {" or ".join(map(repr, close))}?' if close else ''
+        raise ValueError(f'the dataset of {len(frame)} rows has no row {name!r}{hint}')
+    row: dict[str, Any] = found.iloc[0].dropna().to_dict()
+    return row
+
+
+def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row of a dataset says of its barrier, as a literature row does."""
+    facts = {key: row[key] for key in FACTS if key in row}
+    facts['barrier'] = float(facts['barrier'])
+    facts.setdefault('barrier_definition', UNSTATED)
+    return facts
+
+
+def endpoints_of(row: Mapping[str, Any]) -> tuple[Structure, Structure, dict[str, Any]]:
+    """Return both endpoints of a row of a dataset, and how they are aligned.
+
+    :return: the structures, and `mechanism`, keyword arguments of
+        :func:`~aiida_embarrier.bands.alignment.align_endpoints` in `alignment`, and `warnings`.
+    :raises ValueError: for a row whose path is no hop.
+    """
+    from aiida_embarrier.bands.alignment import align_endpoints
+    from aiida_embarrier.datasets.schema import endpoints_of_row, flags_of
+
+    initial, final = endpoints_of_row(row)
+    ions = sum(site.specie.symbol == row['ion'] for site in initial)
+    mechanism = row.get('mechanism') or ('interstitial' if ions == 1 else 'vacancy')
+    # the path says which way the ion goes, even where another periodic image of its end is nearer
+    alignment: dict[str, Any] = {'ion': row['ion'], 'keep_images': True}
+    warnings = [f'the row is marked in its dataset: {flag}' for flag in flags_of(row)]
+    if 'final_lattice' in row:
+        alignment['lattice_policy'] = 'initial'
+        warnings.append('the lattices of its endpoints differ: both were put into that of the initial one')
+    if row.get('endpoint_symmetry') == 'low_symmetry' and 'final_frac_coords' not in row:
+        warnings.append('its stored final state holds only roughly, as the other atoms of the host move along')
+    align_endpoints(initial, final, mechanism=mechanism, **alignment)
+    return initial, final, {'mechanism': mechanism, 'alignment': alignment, 'warnings': warnings}
+
+
+@calcfunction
+@refuse_politely
+def take_row(dataset: TableData, parameters: Dict) -> dict[str, Any]:
+    """Take the endpoints of one row of a dataset of barriers, and what its source says of the barrier.
+
+    :param dataset: the dataset.
+    :param parameters: `name` of the row.
+    :return: `initial`, `final`, and `row`: what the literature says, `mechanism`, `alignment` and `warnings`.
+    """
+    row = row_named(dataset.table, parameters['name'])
+    initial, final, how = endpoints_of(row)
+    title = dataset.base.attributes.get('source', None) or dataset.title or 'a dataset'
+    facts = row_facts({'source': f'{title}, row {row["name"]}', **row})
+    check_facts(facts)
+    return {
+        'initial': node_from_structure(initial)[0],
+        'final': node_from_structure(final)[0],
+        'row': Dict({**facts, **how}),
+    }
+
+
+@calcfunction
+def make_entry(
+    row: Dict,
+    summary: Dict,
+    band: BandData,
+    derivation: Dict | None = None,
+    structure: StructureData | None = None,
+) -> Dict:
+    """Set a computed barrier beside the one of the literature.
+
+    :param row: what the literature says, see :func:`check_facts`.
+    :param summary: summary of the barrier work chain.
+    :param band: its band.
+    :param derivation: summary of the derivation of the structure, where there was one.
+    :param structure: the derived structure.
+    :return: the literature value with its definition, the computed values by all definitions, their difference by the
+        same one, how it was computed, and the UUIDs of the nodes.
+    """
+    facts = row.get_dict()
+    attributes = band.base.attributes.all
+    barriers = summary['barriers']
+    stated = facts.get('barrier_definition', UNSTATED)
+    definition = USUAL if stated == UNSTATED else stated
+    computed = {name: barriers[name] for name in QUANTITIES}
+    how = {name: attributes.get(name) for name in OF_BAND}
+    warnings = [*facts.get('warnings', []), *([] if derivation is None else derivation['warnings'])]
+    if stated == UNSTATED:
+        warnings.append(f'the source does not say how its barrier is defined: it is compared with the {USUAL} one')
+    if not how['converged']:
+        warnings.append('the band did not converge: the computed barrier is not final')
+    other = how['functional'] or how['potential_functional']
+    if facts.get('functional') and other and facts['functional'].lower() != str(other).lower():
+        what = 'was computed with' if how['functional'] else f'{how["potential"]} was trained on'
+        warnings.append(f'the literature value is of {facts["functional"]}, {what} {other}')
+    nodes = {'band': band, 'summary': summary, 'row': row, 'structure': structure, 'derivation': derivation}
+    return Dict(
+        {
+            'name': facts['name'],
+            'ion': facts['ion'],
+            'formula': attributes.get('formula'),
+            'source': facts['source'],
+            'literature': {
+                'barrier': facts['barrier'],
+                'definition': stated,
+                'functional': facts.get('functional'),
+                'notes': facts.get('notes'),
+            },
+            'computed': {**computed, **how},
+            'definitions': barriers.get('definitions', {}),
+            'comparison': {
+                'definition': definition,
+                'is_assumed': stated == UNSTATED,
+                'literature': facts['barrier'],
+                'computed': computed[definition],
+                'difference': computed[definition] - facts['barrier'],
+            },
+            'branches': [] if derivation is None else derivation['branches'],
+            'warnings': list(dict.fromkeys([*warnings, *summary.get('warnings', [])])),
+            'nodes': {name: node.uuid for name, node in nodes.items() if node is not None},
+        }
+    )
