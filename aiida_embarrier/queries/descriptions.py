@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-__all__ = ('Description', 'describe_nodes')
+    from pymatgen.core import Composition
+
+__all__ = ('Description', 'composition_of', 'describe_nodes')
 
 #: Types of data that are settings where no process made them; all others were put in as what is computed.
 SETTINGS = (
@@ -66,7 +68,7 @@ class Description:
         if self.node_type.startswith('data.core.code.'):
             return self.label
         if self.type_name == 'StructureData':
-            return f'crystal {_formula(attributes)}'
+            return f'crystal {composition_of(attributes["kinds"], attributes["sites"]).reduced_formula}'
         if self.type_name == 'BandData':
             return f'band of {attributes.get("mobile_ion")} in {attributes.get("host") or attributes.get("formula")}'
         if self.is_literature:
@@ -96,17 +98,17 @@ def describe_nodes(pks: Iterable[int]) -> dict[int, Description]:
     }
 
 
-def _formula(attributes: Mapping[str, Any]) -> str:
-    """Return the reduced formula of a crystal from the attributes of its node; of a disordered one with fractions."""
+def composition_of(kinds: Iterable[Mapping[str, Any]], sites: Iterable[Mapping[str, Any]]) -> Composition:
+    """Return the composition of a crystal from the attributes `kinds` and `sites` of its node, occupancies included."""
     from pymatgen.core import Composition
 
+    known = {kind['name']: kind for kind in kinds}
     amounts: dict[str, float] = {}
-    kinds = {kind['name']: kind for kind in attributes.get('kinds', [])}
-    for site in attributes.get('sites', []):
-        kind = kinds[site['kind_name']]
+    for site in sites:
+        kind = known[site['kind_name']]
         for symbol, weight in zip(kind['symbols'], kind['weights'], strict=True):
             amounts[symbol] = amounts.get(symbol, 0.0) + weight
-    return str(Composition(amounts).reduced_formula)
+    return Composition(amounts)
 
 
 def _short(text: str) -> str:
