@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.structures.sublattices import Path, Point
 
-__all__ = ('THROUGH_ATOM', 'Hop', 'HopSite', 'find_hops', 'select_hop')
+__all__ = ('THROUGH_ATOM', 'Hop', 'HopSite', 'direction_of', 'find_hops', 'select_hop', 'site_of', 'sublattice_of')
 
 #: How far sites may lie from where symmetry wants them unless told otherwise, in Å.
 DEFAULT_SYMPREC = 0.01
@@ -192,30 +192,13 @@ def find_hops(
         further vacancies than there are sites near a hop, and structures that
         :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
     """
-    check_crystal(structure)
     if max_length is not None and not (np.isfinite(max_length) and max_length > 0):
         raise ValueError(f'the longest hop must be a positive length in Å, got {max_length}')
-    if not (np.isfinite(symprec) and symprec > 0):
-        raise ValueError(f'symprec must be a positive distance in Å, got {symprec}')
     if extra_vacancies < 0:
         raise ValueError(f'the number of further vacancies cannot be negative, got {extra_vacancies}')
-    if mechanism == 'vacancy':
-        if sites is not None:
-            raise ValueError('`sites` are interstitial sites: leave them out for the vacancy mechanism')
-        indices: list[int] | None = check_ion(structure, ion)
-        operations = symmetry_operations(structure, symprec, moment_tolerance)
-        points = structure.frac_coords[indices]
-    elif mechanism == 'interstitial':
-        check_element(ion)
-        if extra_vacancies:
-            raise ValueError('further vacancies belong to the vacancy mechanism: leave extra_vacancies at 0')
-        indices = None
-        operations = symmetry_operations(structure, symprec, moment_tolerance)
-        given = interstitial_sites(structure, operations=operations) if sites is None else sites
-        points = complete_sites(structure, given, operations, tolerance=5 * symprec)
-    else:
-        raise ValueError(f'unknown mechanism {mechanism!r}: choose vacancy or interstitial')
-    sublattice = Sublattice(structure, points, indices, operations, 5 * symprec)
+    if extra_vacancies and mechanism == 'interstitial':
+        raise ValueError('further vacancies belong to the vacancy mechanism: leave extra_vacancies at 0')
+    sublattice = sublattice_of(structure, ion, mechanism, sites, symprec, moment_tolerance)
     if max_length is None:
         max_length = max(DEFAULT_MAX_LENGTH, sublattice.nearest_distance + symprec)
     orbits: dict[Path, set[Path]] = {}
@@ -235,6 +218,35 @@ def find_hops(
     return [_hop(sublattice, number, ion, mechanism, paths[i], orbits[paths[i]]) for number, i in enumerate(order)]
 
 
+def sublattice_of(
+    structure: Structure,
+    ion: str,
+    mechanism: str,
+    sites: Sequence[Sequence[float]] | None = None,
+    symprec: float = DEFAULT_SYMPREC,
+    moment_tolerance: float = 0.1,
+) -> Sublattice:
+    """Return the sites that an ion hops between, and what symmetry does to them; see :func:`find_hops`."""
+    check_crystal(structure)
+    if not (np.isfinite(symprec) and symprec > 0):
+        raise ValueError(f'symprec must be a positive distance in Å, got {symprec}')
+    if mechanism == 'vacancy':
+        if sites is not None:
+            raise ValueError('`sites` are interstitial sites: leave them out for the vacancy mechanism')
+        indices: list[int] | None = check_ion(structure, ion)
+        operations = symmetry_operations(structure, symprec, moment_tolerance)
+        points = structure.frac_coords[indices]
+    elif mechanism == 'interstitial':
+        check_element(ion)
+        indices = None
+        operations = symmetry_operations(structure, symprec, moment_tolerance)
+        given = interstitial_sites(structure, operations=operations) if sites is None else sites
+        points = complete_sites(structure, given, operations, tolerance=5 * symprec)
+    else:
+        raise ValueError(f'unknown mechanism {mechanism!r}: choose vacancy or interstitial')
+    return Sublattice(structure, points, indices, operations, 5 * symprec)
+
+
 def _ranks(values: Sequence[float], tolerance: float) -> list[int]:
     """Return the rank of each value, where values next to each other within the tolerance have the same."""
     ranks = [0] * len(values)
@@ -248,7 +260,7 @@ def _ranks(values: Sequence[float], tolerance: float) -> list[int]:
 
 def _hop(sublattice: Sublattice, number: int, ion: str, mechanism: str, path: Path, orbit: set[Path]) -> Hop:
     first, second, further = path
-    initial, final = _site(sublattice, (first, (0, 0, 0))), _site(sublattice, second)
+    initial, final = site_of(sublattice, (first, (0, 0, 0))), site_of(sublattice, second)
     return Hop(
         number=number,
         ion=ion,
@@ -259,13 +271,14 @@ def _hop(sublattice: Sublattice, number: int, ion: str, mechanism: str, path: Pa
         multiplicity=sublattice.multiplicity(orbit),
         equivalent_ends=sublattice.equivalent_ends(path),
         symmetric=sublattice.symmetric(path),
-        direction=_direction(np.subtract(final.coords, initial.coords), sublattice.lattice.matrix),
+        direction=direction_of(np.subtract(final.coords, initial.coords), sublattice.lattice.matrix),
         clearance=sublattice.clearance(path),
-        further_vacancies=tuple(_site(sublattice, point) for point in further),
+        further_vacancies=tuple(site_of(sublattice, point) for point in further),
     )
 
 
-def _site(sublattice: Sublattice, point: Point) -> HopSite:
+def site_of(sublattice: Sublattice, point: Point) -> HopSite:
+    """Return a site of a sublattice as it stands in a hop."""
     number, cell = point
     first, second, third = (float(value) for value in sublattice.points[number] + np.array(cell))
     if sublattice.indices is None:
@@ -273,7 +286,8 @@ def _site(sublattice: Sublattice, point: Point) -> HopSite:
     return HopSite((first, second, third), sublattice.indices[number], cell)
 
 
-def _direction(displacement: np.ndarray, matrix: np.ndarray) -> str:
+def direction_of(displacement: np.ndarray, matrix: np.ndarray) -> str:
+    """Return where a displacement goes: small indices such as ``[010]``, else its components."""
     largest = np.abs(displacement).max()
     vector = displacement @ matrix
     for multiple in range(1, 4):
