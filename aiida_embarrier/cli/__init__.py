@@ -33,6 +33,7 @@ COMMANDS = (
     'list',
     'graph',
     'export',
+    'publish',
     'dataset',
     'query',
     'show-protocol',

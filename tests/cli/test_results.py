@@ -211,18 +211,6 @@ def test_show_protocol_is_a_config_file(run, tmp_path):
     assert 'holds no mapping' in run('show-protocol', '--config', path, code=2)
 
 
-def test_licensed_files_are_not_exported(band, monkeypatch, tmp_path):
-    from aiida.orm import load_node
-
-    from aiida_embarrier.publishing import archive
-
-    # No plugin with licensed files is installed here: let the type of this node be one of theirs.
-    monkeypatch.setattr(archive, 'LICENSED_TYPES', (band.node_type,))
-    with pytest.raises(ValueError, match=f'node {band.pk} .* licensed POTCAR file'):
-        archive.export_archive(tmp_path / 'x.aiida', [load_node(band.pk)])
-    assert not (tmp_path / 'x.aiida').exists()
-
-
 def test_read_only_folder(run, band):
     for arguments in (['plot', band.pk, '-o', '/proc/x.png'], ['export', band.pk, '-o', '/proc/x.aiida']):
         assert '/proc/x' in run(*arguments, code=1)

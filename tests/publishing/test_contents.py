@@ -1,0 +1,94 @@
+"""Files in pieces: whole lines, decompressed, and as far as they can be read."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pytest
+
+from aiida_embarrier.publishing.contents import UnreadableError, lines_of, pieces, texts_of
+
+TEXT = b'one\ntwo\nthree\n'
+
+
+def all_of(content):
+    return b''.join(pieces(io.BytesIO(content)))
+
+
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(name, content):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w') as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        TEXT,
+        gzip.compress(TEXT),
+        bz2.compress(TEXT),
+        lzma.compress(TEXT),
+        zipped(inner=TEXT),
+        gzip.compress(tarred('inner', TEXT)),
+        zipped(inner=gzip.compress(TEXT)),
+        gzip.compress(b'') + gzip.compress(TEXT),
+    ],
+    ids=['plain', 'gz', 'bz2', 'xz', 'zip', 'tar.gz', 'gz in zip', 'gz behind gz'],
+)
+def test_compressed_files_are_opened(content):
+    assert TEXT in all_of(content)
+
+
+def test_text_that_begins_like_a_compressed_file_is_text():
+    assert all_of(b'BZh is no compressed file\n') == b'BZh is no compressed file\n'
+
+
+def test_no_line_is_cut():
+    lines = [b'%06d\n' % number for number in range(300_000)]  # more than two chunks
+    found = list(pieces(io.BytesIO(b''.join(lines))))
+    assert len(found) > 1
+    assert all(piece.endswith(b'\n') and len(piece) % 7 == 0 for piece in found)
+    assert b''.join(found) == b''.join(lines)
+
+
+def test_long_lines_are_cut_and_their_ends_come_again():
+    word = b'a word across the border'
+    chunks = [b'x' * 99_990 + word[:10], word[10:] + b'y' * 100]
+    found = list(lines_of(chunks))
+    assert len(found) == 2
+    assert any(word in piece for piece in found)
+
+
+@pytest.mark.parametrize('compress', [gzip.compress, bz2.compress, lzma.compress])
+def test_what_was_read_before_a_file_ends_too_early_is_given(compress):
+    content = compress(b''.join(b'%06d\n' % (number * 7919 % 1_000_003) for number in range(400_000)))
+    read = []
+    with pytest.raises(UnreadableError, match='cut off'):
+        read.extend(pieces(io.BytesIO(content[: len(content) // 2])))
+    assert read
+    assert read[0].startswith(b'000000\n007919\n')
+
+
+def test_damaged_zip_files_are_looked_at_as_they_are():
+    read = []
+    with pytest.raises(UnreadableError, match='cannot be opened'):
+        read.extend(pieces(io.BytesIO(b'PK\x03\x04' + TEXT)))
+    assert TEXT in b''.join(read)
+
+
+def test_texts():
+    assert list(texts_of({'a': ['b', 1, None, {'c': 'd'}], 'e': 2.0})) == ['a', 'b', 'c', 'd', 'e']
