@@ -16,7 +16,7 @@ from aiida_embarrier.structures.crystals import check_crystal
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ('read_structure',)
+__all__ = ('parse_structure', 'read_structure')
 
 
 def read_structure(path: str | PathLike[str]) -> Structure:
@@ -33,7 +33,7 @@ def read_structure(path: str | PathLike[str]) -> Structure:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'there is no file {str(path)!r}')
-    structure = _parse(path)
+    structure = parse_structure(path)
     _make_moments_scalar(structure)
     try:
         check_crystal(structure)
@@ -42,7 +42,11 @@ def read_structure(path: str | PathLike[str]) -> Structure:
     return structure
 
 
-def _parse(path: Path) -> Structure:
+def parse_structure(path: Path) -> Structure:
+    """Return what a file holds, as pymatgen or ASE read it and without any check.
+
+    :raises ValueError: where neither of them can read it.
+    """
     reasons = []
     for name, reader in (('pymatgen', _with_pymatgen), ('ASE', _with_ase)):
         try:
