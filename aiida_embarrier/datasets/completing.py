@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +12,50 @@ import pandas as pd
 from pymatgen.core import Composition
 
 from aiida_embarrier.datasets.classes import structural_group
+from aiida_embarrier.datasets.defects import DefectReport, find_defects, with_flags
 from aiida_embarrier.datasets.groups import elements_of_row, framework_of_row, with_groups
 from aiida_embarrier.datasets.importing.base import frame_of
+from aiida_embarrier.datasets.repairs import repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ('charge_state', 'complete', 'endpoint_symmetry', 'with_labels')
+    from aiida_embarrier.datasets.repairs import RepairedDataset
+
+__all__ = ('Completed', 'charge_state', 'complete', 'endpoint_symmetry', 'with_labels')
 
 #: How far sites may lie from where symmetry wants them, in Å, for the label `endpoint_symmetry`.
 SYMPREC = 0.03
+
+
+#: Labels that follow from the atoms of a row.
+_OF_STRUCTURE = ('host', 'charge_state', 'endpoint_symmetry')
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """A dataset with its labels, its defects marked.
+
+    :param frame: its rows.
+    :param found: the defects before repairs.
+    :param left: the defects that are left, those in the column `flags`.
+    :param repairs: `name`, `defect`, `repair`: what was repaired.
+    """
+
+    frame: pd.DataFrame
+    found: DefectReport
+    left: DefectReport
+    repairs: pd.DataFrame
+
+    def summary(self) -> dict[str, Any]:
+        """Return numbers of rows: all, flagged, with each defect found and left, and with each repair."""
+        return {
+            'n_rows': len(self.frame),
+            'n_flagged': int(self.left.table['name'].nunique()),
+            'found': self.found.counts,
+            'flags': self.left.counts,
+            'repairs': {str(key): int(count) for key, count in self.repairs['defect'].value_counts(sort=False).items()},
+        }
 
 
 def complete(
@@ -28,14 +63,38 @@ def complete(
     schema: str,
     repairs: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a dataset with labels, groups, flags and the repairs that were asked for, and a report of them.
+) -> Completed:
+    """Return a dataset with labels, groups, flags and the repairs that were asked for, and what was found and done.
 
-    :param repairs: keys of defects to repair.
+    :param repairs: keys of defects to repair, see :data:`~aiida_embarrier.datasets.repairs.REPAIRS`.
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
+    :raises ValueError: for repairs that there are not.
     """
     frame = with_labels(frame, schema, progress)
-    return with_groups(frame), {'n_rows': len(frame), 'n_flagged': 0, 'flags': {}, 'repairs': {}}
+    found = find_defects(frame, schema, progress)
+    repaired = repair(frame, repairs, found)
+    left = found
+    if len(repaired.table):
+        frame = with_labels(_without_stale_labels(repaired), schema)
+        left = _again(frame, schema, found, set(repaired.table['name']))
+    return Completed(with_groups(with_flags(frame, left)), found, left, repaired.table)
+
+
+def _without_stale_labels(repaired: RepairedDataset) -> pd.DataFrame:
+    """Return repaired rows without the labels that follow from a structure where atoms were removed from it."""
+    table = repaired.table
+    changed = repaired.frame['name'].isin(table['name'][table['defect'] == 'coinciding_atoms'])
+    labels = [name for name in _OF_STRUCTURE if name in repaired.frame]
+    return repaired.frame.assign(**{name: repaired.frame[name].mask(changed) for name in labels})
+
+
+def _again(frame: pd.DataFrame, schema: str, before: DefectReport, names: set[str]) -> DefectReport:
+    """Return the defects after repairs of some rows: those of the others are known."""
+    others = before.table[~before.table['name'].isin(names)]
+    anew = find_defects(frame[frame['name'].isin(names)], schema).table
+    order = {name: number for number, name in enumerate(frame['name'])}
+    table = pd.concat([others, anew]).sort_values('name', key=lambda names: names.map(order), kind='stable')
+    return DefectReport(table.reset_index(drop=True))
 
 
 def with_labels(
@@ -83,7 +142,7 @@ def hop_length(row: Mapping[str, Any]) -> float:
 
 
 def charge_state(row: Mapping[str, Any]) -> str:
-    """Return `charged` for a row with a single atom of the migrating element, the one that migrates, else `discharged`."""
+    """Return `charged` for a row with a single atom of the migrating element, else `discharged`."""
     return 'charged' if elements_of_row(row)[row['ion']] == 1 else 'discharged'
 
 

@@ -75,6 +75,7 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
         'path_label': clean(row.get('path_info')),
         'endpoint_symmetry': clean(row.get('endpoint_symmetry')),
         'jid': row.get('jid'),
+        'formula_composite': clean(row.get('formula_composite')),
         'source_class': clean(row.get('source_class')),
         'mace_relax': row.get('mace_relax_eV'),
         'mace_no_relax': row.get('mace_no_relax_eV'),
@@ -111,10 +112,10 @@ def _check_consistency(row: dict[str, Any], crystal: Crystal, path: np.ndarray, 
         said_atoms = {symbol: int(count) for symbol, count in _formula(composite)}
         atoms = Counter(crystal.species) + Counter({row['mobile_species']: len(path)})
         if said_atoms != dict(atoms):
+            made = ' '.join(f'{symbol}{count}' for symbol, count in atoms.items())
             raise DatasetError(
-                f'{where}: its composite is {composite}, its species and path make '
-                f'{" ".join(f"{symbol}{count}" for symbol, count in atoms.items())}: the file was altered; take it from '
-                'its source again'
+                f'{where}: its composite is {composite}, its species and path make {made}: the file was altered; take '
+                'it from its source again'
             )
 
 

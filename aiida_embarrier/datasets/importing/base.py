@@ -59,14 +59,18 @@ class ImportedDataset:
     :param frame: its rows, which keep to the schema.
     :param schema: `barrier` or `property`.
     :param target: what the numbers are.
-    :param report: `format`, `sha256` of the file, `n_rows`, `n_flagged`, `flags` (number of rows with each defect),
-        `repairs` (number of rows with each repair), `notes` for readers.
+    :param report: `format`, `file`, its `sha256`, `n_rows`, `n_flagged`, `found` (number of rows with each defect),
+        `flags` (the same after repairs), `repairs` (number of rows with each repair), `notes` for readers.
+    :param defects: `name`, `defect`, `detail`, `repairable`: the defects that are left.
+    :param repairs: `name`, `defect`, `repair`: what was repaired.
     """
 
     frame: pd.DataFrame
     schema: str
     target: Target
     report: dict[str, Any]
+    defects: pd.DataFrame
+    repairs: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,7 @@ def read_crystal(entries: Any, where: str) -> Crystal:
             )
     except DatasetError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f'{where}: the structure cannot be read: {type(error).__name__}: {error}') from error
     check_cell(found, where)
     return found

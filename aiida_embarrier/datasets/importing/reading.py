@@ -99,9 +99,12 @@ def read_dataset(
         check_rows(frame, schema)
     except ValueError as error:
         raise DatasetError(f'{content.name}: {error}') from error
-    frame, report = complete(frame, schema, repairs, progress)
-    report = {'format': key, 'file': content.name, 'sha256': content.sha256, **report, 'notes': notes}
-    return ImportedDataset(frame, schema, found, report)
+    try:
+        completed = complete(frame, schema, repairs, progress)
+    except ValueError as error:
+        raise DatasetError(f'{content.name}: {error}') from error
+    report = {'format': key, 'file': content.name, 'sha256': content.sha256, **completed.summary(), 'notes': notes}
+    return ImportedDataset(completed.frame, schema, found, report, completed.left.table, completed.repairs)
 
 
 def _read(content: Content, key: str, target: Target | None) -> tuple[pd.DataFrame, str, Target]:
@@ -126,7 +129,7 @@ def _format_of(content: Content) -> str:
     if isinstance(data, pd.DataFrame):
         keys = set(map(str, data.columns))
     elif isinstance(data, list) and isinstance(data[0], dict):
-        keys = set(data[0])
+        keys = set().union(*(row for row in data if isinstance(row, dict)))
     else:
         keys = set()
         if isinstance(data, dict) and _looks_like_splits(data):
