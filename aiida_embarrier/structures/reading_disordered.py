@@ -59,32 +59,29 @@ def check_disordered(structure: Structure) -> Structure:
     """
     if not np.all(np.isfinite(structure.frac_coords)):
         raise ValueError('the structure has coordinates that are not finite numbers')
-    checked = structure.copy()
-    empty = []
+    kept: list[int] = []
+    species: list[Composition] = []
     for index, site in enumerate(structure):
-        unknown = [str(name.symbol) for name in site.species if isinstance(name, DummySpecies)]
+        name = site_name(structure, index)
+        unknown = [str(one.symbol) for one in site.species if isinstance(one, DummySpecies)]
         if unknown:
-            raise ValueError(
-                f'{site_name(structure, index)} holds {unknown[0]!r}, which is no element: give a chemical symbol such '
-                'as Li'
-            )
+            raise ValueError(f'{name} holds {unknown[0]!r}, which is no element: give a chemical symbol such as Li')
         if min(site.species.values(), default=0.0) < 0:
-            raise ValueError(f'{site_name(structure, index)} has a negative occupancy')
-        held = {name: value for name, value in site.species.items() if value > NOTHING}
+            raise ValueError(f'{name} has a negative occupancy')
+        held = {one: value for one, value in site.species.items() if value > NOTHING}
         total = sum(held.values())
         if total > 1 + ROUNDING:
             raise ValueError(
-                f'{site_name(structure, index)} has occupancies that sum to {total:.4g}: a site holds at most one atom; '
-                'correct the occupancies, or remove what stands there twice'
+                f'{name} has occupancies that sum to {total:.4g}: a site holds at most one atom; correct the '
+                'occupancies, or remove what stands there twice'
             )
-        if not held:
-            empty.append(index)
-            continue
-        checked[index].species = Composition({name: value / max(total, 1.0) for name, value in held.items()})
-    checked.remove_sites(empty)
-    if not len(checked):
+        if held:
+            kept.append(index)
+            species.append(Composition({one: value / max(total, 1.0) for one, value in held.items()}))
+    if not kept:
         raise ValueError('the structure has no atoms')
-    return checked
+    properties = {key: [values[index] for index in kept] for key, values in structure.site_properties.items()}
+    return Structure(structure.lattice, species, structure.frac_coords[kept], site_properties=properties)
 
 
 def _is_cif(path: Path) -> bool:
@@ -114,8 +111,8 @@ def _check_column(block: dict[str, list[str]]) -> None:
     texts = block.get('_atom_site_occupancy', [])
     names = block.get('_atom_site_label', [str(number) for number in range(len(texts))])
     for name, text in zip(names, texts, strict=False):
-        if text in {'.', ''}:
-            continue  # by the dictionary of CIF an occupancy that is not given is 1
+        if name == text == '?':
+            continue  # a row that holds a place and nothing else
         try:
             value = str2float(text)
         except ValueError:
