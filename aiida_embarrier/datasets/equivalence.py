@@ -1,10 +1,10 @@
 """Which rows of a dataset are one hop: the same path in the same host, whatever the cell, its size or its setting.
 
-Two hops of the same ion in hosts of the same reduced formula are compared by what stands around them. Both are brought
-to the same volume per host atom, their paths are laid on each other, forward or backward, and a rotation or mirror image
-is sought that takes the host atoms around one to those around the other. Neither cells nor orders of sites, settings, or
-directions of a hop matter; other atoms of the migrating element do not count, so that the same path in the charged and
-in the discharged host is one hop.
+Two hops of the same ion in hosts of the same reduced formula are compared by what stands around them. Both are
+brought to the same volume per host atom, their paths are laid on each other, forward or backward, and a rotation or
+mirror image is sought that takes the host atoms around one to those around the other. Neither cells nor orders of
+sites, settings, or directions of a hop matter; other atoms of the migrating element do not count, so that the same path
+in the charged and in the discharged host is one hop.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ('HopEnvironment', 'deviation', 'environment_of_row', 'equivalent_hops')
 
-#: Farthest that an atom or a point of the path may lie from where the other hop has it, in Å. Of the 559 published rows
-#: that train models 25 pairs agree within 1e-6 Å and some 59 more within 0.5 Å: one path in the charged and in the
-#: discharged host, or in two settings. In one cell only, ε-VOPO4 with Li, two hops that symmetry tells apart are as near
-#: (0.12 Å): hops that are nearly equivalent count as equivalent.
+#: Farthest that an atom or a point of the path may lie from where the other hop has it, in Å. Of the 559 published
+#: rows that train models 25 pairs agree within 1e-6 Å and some 59 more within 0.5 Å: one path in the charged and in the
+#: discharged host, or in two settings. In one cell only, ε-VOPO4 with Li, two hops that symmetry tells apart are as
+#: near (0.12 Å): hops that are nearly equivalent count as equivalent.
 TOLERANCE = 0.5
 #: How far beyond the path host atoms are compared, in Å: the ions' own shell and the next.
 MARGIN = 3.5
@@ -88,7 +88,8 @@ def environment_of_row(row: Mapping[str, Any], margin: float = MARGIN) -> HopEnv
     coords = np.array(json.loads(row['frac_coords']), dtype=float).reshape(-1, 3)[host]
     # A little more than is compared, for the hop of a larger host shrinks when both are brought to the same volume.
     radius = 1.3 * (length / 2 + margin)
-    fractional, distances, indices, _ = lattice.get_points_in_sphere(coords, centre, radius, zip_results=False)
+    near: Any = lattice.get_points_in_sphere(coords, centre, radius, zip_results=False)
+    fractional, distances, indices, _ = near
     order = np.argsort(distances, kind='stable')
     return HopEnvironment(
         path=path - centre,
