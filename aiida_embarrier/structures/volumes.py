@@ -31,8 +31,8 @@ class VolumePrediction:
     :param volume: predicted volume of the cell of the derived crystal in Å³.
     :param structure: the derived crystal, its cell scaled alike in all directions to that volume.
     :param ratio: predicted volume over that of the parent, each per formula unit.
-    :param radii_derived: radius in Å by species of the derived crystal, such as ``Na+``; elements where atomic radii
-        were used.
+    :param radii_derived: radius in Å by species of the derived crystal, such as ``Na+``; by element where it has no
+        oxidation states.
     :param radii_parent: the same of the parent.
     :param radii_used: `ionic` or `atomic`.
     :param fell_back: whether atomic radii were used because ionic ones were not to be had.
@@ -103,7 +103,7 @@ def scale_volume(
         warnings.simplefilter('ignore')
         volume = float(predictor.predict(own, other))
     tables = [_radii(structure, used) for structure in (own, other)]
-    notes += _doubts(own, other) if used == 'ionic' else []
+    notes += _doubts(own, other) if used == 'ionic' else _split(own, other)
     scaled = derived.copy()
     scaled.scale_lattice(volume)
     return VolumePrediction(
@@ -187,8 +187,8 @@ def _ionic_radii(structure: Structure) -> dict[str, float] | None:
 def _radii(structure: Structure, used: str) -> dict[str, float]:
     if used == 'ionic':
         return _ionic_radii(structure) or {}
-    radii: dict[str, Any] = {species.symbol: species.atomic_radius for species in structure.composition}
-    return {symbol: float(radius) for symbol, radius in radii.items()}
+    radii: dict[str, Any] = {str(species): species.atomic_radius for species in structure.composition}
+    return {species: float(radius) for species, radius in radii.items()}
 
 
 def _check_atomic_radii(*structures: Structure) -> None:
@@ -212,6 +212,21 @@ def _why_atomic(own: Structure, own_source: str | None, other: Structure, other_
         if missing:
             return f'there is no ionic radius of {", ".join(missing)} in {formula}'
     raise AssertionError('ionic radii are known')
+
+
+def _split(own: Structure, other: Structure) -> list[str]:
+    """Return a warning where a sum of atomic radii counts one element as several species, as pymatgen does."""
+    for structure in (own, other):
+        symbols = [species.symbol for species in structure.composition]
+        twice = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+        if twice:
+            predictor = RLSVolumePredictor(check_isostructural=False, radii_type='atomic', use_bv=False)
+            plain = float(predictor.predict(_bare(own), _bare(other)))
+            return [
+                f'{", ".join(twice)} stands for several species by its bond valences, which the sum over species '
+                f'counts apart; by elements the volume is {plain:.1f} Å³ (radii atomic)'
+            ]
+    return []
 
 
 def _doubts(own: Structure, other: Structure) -> list[str]:
