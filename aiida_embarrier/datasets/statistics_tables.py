@@ -58,7 +58,7 @@ LABELS = {
 
 #: What each table is, by its name, in the order in which they are shown.
 TABLES: dict[str, Table] = {
-    'histogram': Table('Histogram', 'Rows in bins of equal width, low <= x < high.'),
+    'histogram': Table('Histogram', 'Rows in bins of equal width, low ≤ x < high.'),
     'ranges': Table(
         'Low, intermediate and high barriers', 'Rows below the first limit, up to the second, and above it.'
     ),
@@ -78,9 +78,9 @@ TABLES: dict[str, Table] = {
         'its ions, and ion are the same. Mean and lowest barrier of the rows of each state.',
     ),
     'hop_lengths': Table(
-        'Lengths of hops', 'Rows by the distance between the ends of the path of the ion, low <= x < high.'
+        'Lengths of hops', 'Rows by the distance between the ends of the path of the ion, low ≤ x < high.'
     ),
-    'cell_sizes': Table('Sizes of cells', 'Rows by the number of atoms, the migrating ion included, low <= x < high.'),
+    'cell_sizes': Table('Sizes of cells', 'Rows by the number of atoms, the migrating ion included, low ≤ x < high.'),
     'elements': Table('Elements', 'Rows whose crystal has the element, the migrating ion included.'),
     'n_elements': Table('Numbers of elements', 'Rows by the number of different elements of their crystal.'),
     'flags': Table('Flagged rows', 'Rows with a known defect, by defect; a row may have several.'),

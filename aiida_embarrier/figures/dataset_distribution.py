@@ -52,14 +52,13 @@ def value_histogram(frame: pd.DataFrame, statistics: Statistics) -> Figure:
         places = np.searchsorted(edges, values[chosen] + 1e-6 * (edges[1] - edges[0]), side='right') - 1
         counts = np.bincount(places, minlength=len(table))
         axes.bar(
-            table['low'],
+            table['low'] + 0.025 * np.diff(edges),
             counts,
-            width=np.diff(edges),
+            width=0.95 * np.diff(edges),
             bottom=bottom,
             align='edge',
             color=colour,
-            edgecolor='white',
-            linewidth=0.6,
+            linewidth=0,
             label=label,
         )
         bottom += counts
@@ -130,16 +129,17 @@ def values_by_ion(frame: pd.DataFrame, statistics: Statistics) -> Figure:
                 mec='0.3',
                 mew=0.3,
             )
-            axes.plot(
-                np.full((~inside).sum(), high),
-                offsets[~inside],
-                '>',
-                color=element_colour(ion),
-                markersize=5,
-                clip_on=False,
-                markeredgecolor='0.3',
-                markeredgewidth=0.4,
-            )
+            if not inside.all():
+                axes.plot(
+                    np.full((~inside).sum(), high),
+                    offsets[~inside],
+                    '>',
+                    color=element_colour(ion),
+                    markersize=5,
+                    clip_on=False,
+                    markeredgecolor='0.3',
+                    markeredgewidth=0.4,
+                )
         axes.boxplot(
             values,
             positions=[place],
