@@ -29,7 +29,7 @@ test: lint ## run linters, types, import rules, all tests, and build the docs wi
 test-fast: lint ## run linters, types, import rules and the quick tests
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m 'not slow and not services'
 
-services: ## install (apt, root) and start Slurm, RabbitMQ, PostgreSQL; Quantum ESPRESSO too; for tests only
+services: ## install (apt, root) and start Slurm, RabbitMQ, PostgreSQL; Quantum ESPRESSO and Chromium too; for tests only
 	tests/services/services.sh start
 
 test-services: $(DEV_READY) ## run the tests that need `make services`

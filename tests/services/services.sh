@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Slurm, RabbitMQ and PostgreSQL for `make test-services`: installed with apt where they are missing, started without
 # systemd, bound to 127.0.0.1, with ports and configuration of their own. What a machine has of its own stays untouched.
-# Quantum ESPRESSO, which the tests run too, is installed with them.
+# Quantum ESPRESSO and Chromium, which the tests run too, are installed with them.
 #
 #   services.sh start     install what is missing, start what does not run, and wait until all of it answers
 #   services.sh stop      end what was started, by the process ids recorded then, and remove its data
@@ -45,6 +45,7 @@ missing_packages() {
     postgresql_folder > /dev/null 2>&1 || echo postgresql
     command -v pw.x > /dev/null && command -v neb.x > /dev/null || echo quantum-espresso
     [[ -d /usr/share/espresso/pseudo ]] || echo quantum-espresso-data
+    command -v chromium > /dev/null || echo chromium
 }
 
 install_packages() {
