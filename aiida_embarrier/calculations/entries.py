@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import calcfunction
-from aiida.orm import Dict, StructureData
+from aiida.orm import Dict, Str, StructureData
 
 from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.calculations.parameters import check_keys
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pymatgen.core import Structure
 
-__all__ = ('DEFINITIONS', 'FACTS', 'UNSTATED', 'check_facts', 'make_entry', 'row_facts', 'row_named', 'take_row')
+__all__ = ('DEFINITIONS', 'FACTS', 'UNSTATED', 'check_facts', 'make_entry', 'row_named', 'take_hop', 'take_row')
 
 #: The definition of a published barrier that its source does not state.
 UNSTATED = 'literature'
@@ -95,8 +95,8 @@ def row_facts(row: Mapping[str, Any]) -> dict[str, Any]:
 def endpoints_of(row: Mapping[str, Any]) -> tuple[Structure, Structure, dict[str, Any]]:
     """Return both endpoints of a row of a dataset, and how they are aligned.
 
-    :return: the structures, and `mechanism`, keyword arguments of
-        :func:`~aiida_embarrier.bands.alignment.align_endpoints` in `alignment`, and `warnings`.
+    :return: the structures, and how: `mechanism`, `alignment`, further keyword arguments of
+        :func:`~aiida_embarrier.bands.alignment.align_endpoints`, and `warnings`.
     :raises ValueError: for a row whose path is no hop.
     """
     from aiida_embarrier.bands.alignment import align_endpoints
@@ -124,7 +124,8 @@ def take_row(dataset: TableData, parameters: Dict) -> dict[str, Any]:
 
     :param dataset: the dataset.
     :param parameters: `name` of the row.
-    :return: `initial`, `final`, and `row`: what the literature says, `mechanism`, `alignment` and `warnings`.
+    :return: `initial`, `final`, `mechanism` and `alignment` for the barrier work chain, and `row`: what the literature
+        says, and `warnings`.
     """
     row = row_named(dataset.table, parameters['name'])
     initial, final, how = endpoints_of(row)
@@ -134,8 +135,24 @@ def take_row(dataset: TableData, parameters: Dict) -> dict[str, Any]:
     return {
         'initial': node_from_structure(initial)[0],
         'final': node_from_structure(final)[0],
-        'row': Dict({**facts, **how}),
+        'mechanism': Str(how['mechanism']),
+        'alignment': Dict(how['alignment']),
+        'row': Dict({**facts, 'warnings': how['warnings']}),
     }
+
+
+@calcfunction
+@refuse_politely
+def take_hop(hops: Dict) -> Dict:
+    """Return the only hop of a derivation that has endpoints, spelt out.
+
+    :param hops: output of the derivation.
+    """
+    plan = hops.get_dict()
+    found = [hop for label, hop in plan['hops'].items() if label not in plan['failed']]
+    if len(found) != 1:
+        raise ValueError(f'an entry is one hop, and the derivation gave {len(found)}: say which by its number')
+    return Dict(found[0])
 
 
 @calcfunction
