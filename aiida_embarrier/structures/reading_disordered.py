@@ -114,7 +114,7 @@ def _check_column(block: dict[str, list[str]]) -> None:
         if name == text == '?':
             continue  # a row that holds a place and nothing else
         try:
-            value = str2float(text)
+            value = float('nan') if text == '.' else str2float(text)  # which pymatgen takes for 0
         except ValueError:
             value = float('nan')
         if not 0 <= value <= 1 + ROUNDING:
