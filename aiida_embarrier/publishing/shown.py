@@ -71,6 +71,8 @@ def shown_nodes(starting: Starting, links: Links, backend: Any = None) -> dict[i
 
 
 def _labels(processes: Collection[int], backend: Any) -> dict[int, str]:
+    if not processes:  # AiiDA refuses to ask for nothing
+        return {}
     query = QueryBuilder(backend=backend).append(
         ProcessNode,
         filters={'id': {'in': list(processes)}},
