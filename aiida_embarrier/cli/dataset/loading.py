@@ -19,11 +19,15 @@ class Loaded(NamedTuple):
     :param frame: its rows.
     :param schema: `barrier` or `property`.
     :param node: the node that it comes from, None for a file.
+    :param target: what its numbers are, None where that is not known.
+    :param unit: of the numbers.
     """
 
     frame: pd.DataFrame
     schema: str
     node: Any | None
+    target: str | None = None
+    unit: str | None = None
 
 
 def load_frame(identifier: str | Path, profile: str | None = None) -> Loaded:
@@ -53,7 +57,7 @@ def _of_file(path: Path) -> Loaded:
         found = read_dataset(path)
     except DatasetError as error:
         raise click.ClickException(str(error)) from error
-    return Loaded(found.frame, found.schema, None)
+    return Loaded(found.frame, found.schema, None, found.target.name, found.target.unit)
 
 
 def load_node_frame(identifier: str) -> Loaded:
@@ -73,9 +77,10 @@ def load_node_frame(identifier: str) -> Loaded:
     if not isinstance(node, TableData):
         raise click.ClickException(f'node {node.pk} is no dataset but a {type(node).__name__}')
     frame = node.table
-    schema = node.base.attributes.get('schema', None) or ('barrier' if 'barrier' in frame else 'property')
+    schema = node.base.attributes.get('schema_name', None) or ('barrier' if 'barrier' in frame else 'property')
     try:
         check_rows(frame, schema)
     except ValueError as error:
         raise click.ClickException(f'node {node.pk} is a table and no dataset: {error}') from error
-    return Loaded(frame, schema, node)
+    about = (node.base.attributes.get(name, None) for name in ('target', 'target_unit'))
+    return Loaded(frame, schema, node, *about)
