@@ -10,7 +10,6 @@ from pydantic import Field, field_validator, model_validator
 from aiida_embarrier.jobs.plain import PlainJob, PlainResult
 from aiida_embarrier.jobs.schemas import Schema
 from aiida_embarrier.structures.occupancies import DEFAULT_TOLERANCE
-from aiida_embarrier.structures.orderings import DEFAULT_LIMIT
 from aiida_embarrier.structures.supercells import supercell_matrix
 
 if TYPE_CHECKING:
@@ -98,7 +97,8 @@ class OrderingSettings(Schema):
         the cell as it is.
     :param fix: what the content is fixed for: sites with the same `occupancy`, or each crystallographic `orbit`.
     :param tolerance: by how much rounding to whole atoms may change an occupancy.
-    :param limit: most arrangements that are enumerated.
+    :param limit: most arrangements that are enumerated, 10 million unless given; for pymatgen most orderings that it
+        proposes, 1000.
     :param keep: how many structures are made, those of lowest Ewald energy; the table has all orderings.
     :param oxidation_states: by symbol in units of e; None for those in the crystal, or else a guess.
     :param symprec: how far sites may lie from where symmetry wants them, in Å.
@@ -109,7 +109,7 @@ class OrderingSettings(Schema):
     supercell: Literal['fit'] | int | list[int] | list[list[int]] | None = None
     fix: Literal['occupancy', 'orbit'] = 'occupancy'
     tolerance: float = Field(DEFAULT_TOLERANCE, ge=0, le=1)
-    limit: int = Field(DEFAULT_LIMIT, ge=1)
+    limit: int | None = Field(None, ge=1)
     keep: int = Field(10, ge=1)
     oxidation_states: dict[str, float] | None = None
     symprec: float = Field(0.01, gt=0)

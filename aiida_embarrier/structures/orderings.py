@@ -34,6 +34,12 @@ __all__ = (
 #: Most arrangements that are enumerated unless asked: about a minute, and less than 1 GB, without any symmetry.
 DEFAULT_LIMIT = 10_000_000
 
+#: Orderings that pymatgen's transformation is asked for unless told: it slows down with their number.
+MOST_PROPOSED = 1000
+
+#: A limit that would take more memory than this, in MB, is not recommended.
+MOST_MEMORY = 64_000
+
 
 class TooManyOrderingsError(ValueError):
     """There are more arrangements than the limit.
@@ -126,7 +132,7 @@ def find_orderings(
     tolerance: float = DEFAULT_TOLERANCE,
     exact: bool = True,
     algorithm: str = 'fast',
-    limit: int = DEFAULT_LIMIT,
+    limit: int | None = None,
     keep: int | None = None,
     oxidation_states: Mapping[str, float] | None = None,
     progress: Progress | None = None,
@@ -139,7 +145,8 @@ def find_orderings(
     :param exact: enumerate all that differ by symmetry; else let pymatgen's order-disorder transformation propose
         orderings and its structure matcher tell them apart.
     :param algorithm: how pymatgen searches: `fast` or `best_first`; the exact mode takes no notice of it.
-    :param limit: most arrangements that are enumerated; with pymatgen's algorithms most orderings that are taken.
+    :param limit: most arrangements that are enumerated, 10 million unless given; with pymatgen's transformation most
+        orderings that it proposes, 1000.
     :param keep: how many structures are made, the lowest first; None for all.
     :param oxidation_states: by symbol, in units of e; None for those in the structure, or else a guess.
     :param progress: called with what is done, how much of it, out of how much, and the name of what is counted.
@@ -152,14 +159,16 @@ def find_orderings(
     cell = Cell(contents, symprec)
     count = cell.count()
     if exact:
-        _check_limit(count, limit)
+        _check_limit(count, DEFAULT_LIMIT if limit is None else limit)
     charges, source, warnings = find_charges(contents, oxidation_states)
     if exact:
         found = distinct_arrangements(cell.permutations, cell.sets, cell.counts, _counted(progress, count))
     else:
         from aiida_embarrier.structures.transformation import arrangements_of_pymatgen
 
-        found, more = arrangements_of_pymatgen(cell, charges, algorithm, limit, progress)
+        found, more = arrangements_of_pymatgen(
+            cell, charges, algorithm, MOST_PROPOSED if limit is None else limit, progress
+        )
         warnings = [*warnings, *more]
     energies = None if charges is None else cell.energies(found.species, charges)
     order = np.arange(len(found.species))
@@ -190,10 +199,12 @@ def find_orderings(
 def _check_limit(count: OrderingCount, limit: int) -> None:
     if count.n_arrangements <= limit:
         return
+    memory = _megabytes(count)
+    higher = f'raise the limit (about {memory} MB of memory), ' if memory < MOST_MEMORY else ''
     raise TooManyOrderingsError(
         f'{count.formula} has {count.n_arrangements} arrangements, {count.n_distinct} of them distinct, more than the '
-        f'limit of {limit} arrangements: take a smaller cell, raise the limit (some {_megabytes(count)} MB), or let '
-        "pymatgen propose the lowest ones (mode pymatgen with the algorithm 'fast')",
+        f'limit of {limit} arrangements: take a smaller cell, {higher}or let pymatgen propose the lowest ones (mode '
+        'pymatgen)',
         count.n_arrangements,
         count.n_distinct,
     )
