@@ -119,7 +119,7 @@ def leakage(
     Scenarios tell what a prediction generalises over: **A**, to another path, where the training has a row of the same
     base name; **B**, to another composition, where it has the same ion in the same host (composition without the ion)
     of the same structural class with a content of ions that differs by more than 20 %; **C**, to another chemistry, in
-    all other cases. This rule reproduces what was published of the scenarios; it was not published itself.
+    all other cases. The scenarios were published without their rule; this one was inferred from what was reported.
 
     :param frame: the dataset.
     :param table: `name`, `part`, `fold` of each of its rows.

@@ -28,7 +28,6 @@ SOURCES = (
     Column('bytes', 'n_bytes', 'd'),
     Column('sha256', lambda row: row['sha256'][:12] + '…' if row['sha256'] else 'not known'),
     Column('published', lambda row: row['address'] is not None),
-    Column('licence', 'licence', width=40),
 )
 
 FILES = (
@@ -36,7 +35,7 @@ FILES = (
     Column('bytes', 'n_bytes', 'd'),
     Column('sha256', 'sha256'),
     Column('was known', 'pinned'),
-    Column('', lambda row: 'was there already' if row['present'] else ''),
+    Column('note', lambda row: 'was there already' if row['present'] else 'downloaded'),
 )
 
 
@@ -156,5 +155,9 @@ def _list(name: str | None, output_format: str) -> None:
     if output_format == 'json':
         echo_json(rows)
         return
-    echo_table(rows, SOURCES)
-    click.echo('\nWhat is not published is taken from where --from or EMBARRIER_DATA_URL says.')
+    for title in dict.fromkeys(row['title'] for row in rows):
+        files = [row for row in rows if row['title'] == title]
+        click.echo(f'{title}\nlicence: {files[0]["licence"]}\n')
+        echo_table(files, SOURCES)
+        click.echo()
+    click.echo('What is not published is taken from where --from or EMBARRIER_DATA_URL says.')
