@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
 
+from aiida_embarrier.calculations.orderings import ordering_label
 from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.paths import HOP_SELECTION
 from aiida_embarrier.calculations.refusal import refuse_politely
@@ -26,18 +27,12 @@ __all__ = (
     'hops_in_state',
     'lowest_ordering',
     'numbered',
-    'ordering_label',
     'rank_orderings',
     'summarise_derivation',
 )
 
 #: Which hops of a derived crystal: as for a network of hops, with `number` for one and `between` for two sites.
 HOP_KEYS = (*HOP_SELECTION, 'numbers', 'between')
-
-
-def ordering_label(number: int) -> str:
-    """Return the name of an ordering in labels of outputs and tasks."""
-    return f'ordering_{number:04d}'
 
 
 @calcfunction

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiida.orm import Dict
+
 from aiida_embarrier.calculations.derivation import CHARGE_KEYS, SCALING_KEYS
 from aiida_embarrier.calculations.derived import HOP_KEYS, hops_in_state, numbered
+from aiida_embarrier.calculations.lookup import LookupCalculation
+from aiida_embarrier.calculations.orderings import OrderingsCalculation
 from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.paths import resolve_hops
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
@@ -18,9 +22,18 @@ from aiida_embarrier.workflows.barrier_inputs import PROTOCOL_CHECKS, check_char
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiida.orm import Dict, StructureData
+    from aiida.orm import StructureData
 
-__all__ = ('check_n_orderings', 'derive_protocol', 'is_disordered', 'known_keys', 'validate_derive')
+__all__ = (
+    'check_charge_state',
+    'check_hops',
+    'check_n_orderings',
+    'check_substitution',
+    'derive_protocol',
+    'is_disordered',
+    'lookup_inputs',
+    'validate_derive',
+)
 
 PROTOCOL_FILE = Path(__file__).parent / 'protocols' / 'derive.yaml'
 
@@ -95,7 +108,7 @@ def is_disordered(structure: StructureData) -> bool:
 
 def validate_derive(inputs: Any, _: Any) -> str | None:
     """Check what is derived from what, and the inputs of the engine against its own work chains."""
-    return _check_start(inputs) or _check_steps(inputs) or _check_engine(inputs)
+    return _check_start(inputs) or _check_jobs(inputs) or _check_steps(inputs) or _check_engine(inputs)
 
 
 def _check_start(inputs: Any) -> str | None:
@@ -123,6 +136,34 @@ def _check_start(inputs: Any) -> str | None:
     if 'orderings' in inputs and 'structure' in inputs and not disordered:
         return 'the crystal is ordered, so there is nothing to order: leave out `orderings`'
     return None
+
+
+def _check_jobs(inputs: Any) -> str | None:
+    """Let the jobs of the worker say what is wrong with their inputs."""
+    if 'orderings' in inputs:
+        error = OrderingsCalculation.spec().inputs['parameters'].validate(inputs['orderings'])
+        if error is not None:
+            return f'orderings: {error.message}'
+    if 'structure' in inputs and is_disordered(inputs['structure']):
+        # the validator of all inputs looks at the crystal
+        crystal = {name: inputs[name] for name in ('structure', 'kinds') if name in inputs}
+        message = OrderingsCalculation.spec().inputs.validator(crystal, None)
+        if message is not None:
+            return f'structure: {message}'
+    if 'lookup' not in inputs:
+        return None
+    question = lookup_inputs(inputs)
+    ports = LookupCalculation.spec().inputs
+    error = ports['parameters'].validate(question['parameters'])
+    message = ports.validator(question, None) if error is None else error.message
+    return None if message is None else f'lookup: {message}'
+
+
+def lookup_inputs(inputs: Any) -> dict[str, Any]:
+    """Return the inputs of the lookup of a derivation: where only an ion is named, the parent is the host."""
+    parameters = {key: value for key, value in inputs['lookup'].get_dict().items() if key not in LOOKUP_KEYS}
+    by_framework = 'ion' in parameters and 'formula' not in parameters and 'parent' in inputs
+    return {'parameters': Dict(parameters), **({'host': inputs['parent']} if by_framework else {})}
 
 
 def _check_steps(inputs: Any) -> str | None:

@@ -12,7 +12,7 @@ from aiida_embarrier.calculations.derivation import substitute_and_scale
 from aiida_embarrier.calculations.derived import lowest_ordering, rank_orderings, summarise_derivation
 from aiida_embarrier.engines.base import status_of, why
 from aiida_embarrier.jobs.schemas import Status
-from aiida_embarrier.workflows.derive_inputs import LOOKUP_KEYS, is_disordered
+from aiida_embarrier.workflows.derive_inputs import is_disordered, lookup_inputs
 from aiida_embarrier.workflows.hop_endpoints import HopEndpointsWorkChain
 
 if TYPE_CHECKING:
@@ -103,23 +103,22 @@ class CrystalWorkChain(HopEndpointsWorkChain):
         """Return whether a database is to be searched."""
         return 'lookup' in self.inputs
 
-    def _job(self, entry_point: str, parameters: dict[str, Any], label: str, **inputs: Any) -> Any:
-        """Submit a job of the worker."""
+    def _job(self, entry_point: str, label: str, **inputs: Any) -> Any:
+        """Submit a job of the worker.
+
+        :param label: name of the step.
+        """
         options = self.inputs.worker_options.get_dict() if 'worker_options' in self.inputs else {}
         return self.submit(
             CalculationFactory(entry_point),
             code=self.inputs.worker_code,
-            parameters=Dict(parameters),
             metadata={'call_link_label': label, 'options': options},
             **inputs,
         )
 
     def look_up(self) -> Any:
         """Search the database, for a crystal with the framework of the parent where an ion is all that is said."""
-        parameters = {key: value for key, value in self.inputs.lookup.get_dict().items() if key not in LOOKUP_KEYS}
-        by_framework = 'ion' in parameters and 'formula' not in parameters and 'parent' in self.inputs
-        host = {'host': self.inputs.parent} if by_framework else {}
-        node = self._job('embarrier.lookup', parameters, 'lookup', **host)
+        node = self._job('embarrier.lookup', 'lookup', **lookup_inputs(self.inputs))
         self.report(f'searching a database: {node.pk}')
         return ToContext(lookup=node)
 
@@ -129,10 +128,10 @@ class CrystalWorkChain(HopEndpointsWorkChain):
         if not node.is_finished_ok:
             return self._end('ERROR_LOOKUP', why(node))
         results = node.outputs.results.get_dict()
-        self._warn(results['problems'])
-        where = ' '.join(str(results[key]) for key in ('provider', 'where', 'version') if results[key])
+        self._warn(results.get('problems'))
+        where = ' '.join(str(results[key]) for key in ('provider', 'where', 'version') if results.get(key))
         # of an intercalated crystal entries with other frameworks are told too, and do not count
-        entries = [] if results['verdict'] == 'to_be_derived' else [entry['id'] for entry in results['entries']]
+        entries = [] if results.get('verdict') == 'to_be_derived' else [entry['id'] for entry in results['entries']]
         wanted = self.inputs.lookup.get_dict().get('entry')
         if wanted is not None and wanted not in entries:
             return self._end(
@@ -200,7 +199,8 @@ class CrystalWorkChain(HopEndpointsWorkChain):
             return self._end('ERROR_ORDERINGS', 'what was found is disordered: give `worker_code` to order it')
         parameters = self.inputs.orderings.get_dict() if 'orderings' in self.inputs else {}
         parameters.setdefault('keep', self.inputs.relax_orderings.value)
-        node = self._job('embarrier.orderings', parameters, 'orderings', structure=self.ctx.host, **self._kinds())
+        inputs = {'structure': self.ctx.host, 'parameters': Dict(parameters), **self._kinds()}
+        node = self._job('embarrier.orderings', 'orderings', **inputs)
         self.report(f'ordering {self.ctx.host.get_formula()}: {node.pk}')
         return ToContext(make_orderings=node)
 
