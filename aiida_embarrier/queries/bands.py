@@ -37,9 +37,6 @@ COLUMNS = (
     'barrier_span',
 )
 
-#: Columns that are yes or no.
-FLAGS = ('converged',)
-
 
 def find_bands(
     *,
@@ -127,6 +124,4 @@ def _table(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=['pk', 'uuid', 'ctime', *COLUMNS])
-    for name in FLAGS:
-        table[name] = table[name].astype('boolean')  # SQLite knows no booleans and returns 0 and 1
-    return table
+    return table.astype({'converged': 'boolean'})  # SQLite knows no booleans and returns 0 and 1

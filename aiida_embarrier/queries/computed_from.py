@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiida.common.hashing import make_hash
 from aiida.common.links import LinkType
 from aiida.orm import CifData, Data, ProcessNode, QueryBuilder, SinglefileData, StructureData, load_node
 
@@ -65,17 +66,29 @@ def find_crystals(path: str | PathLike[str]) -> pd.DataFrame:
 
     structure = read_structure(path)
     content = Path(path).read_bytes()
-    same = {'or': [{'extras._aiida_hash': node_from_structure(structure)[0].base.caching.compute_hash()}]}
-    found = dict.fromkeys(QueryBuilder().append(StructureData, filters=same, project='id').all(flat=True), 'content')
+    as_crystal = _hash(node_from_structure(structure)[0])
+    as_file = _hash(SinglefileData.from_bytes(content, filename=Path(path).name))
+    found = dict.fromkeys(
+        _with({'extras._aiida_hash': {'in': [as_crystal, as_file]}}, StructureData, SinglefileData), 'content'
+    )
     md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    files = QueryBuilder().append(CifData, filters={'attributes.md5': md5}, project='id').all(flat=True)
-    as_file = SinglefileData.from_bytes(content, filename=Path(path).name).base.caching.compute_hash()
-    files += QueryBuilder().append(SinglefileData, filters={'extras._aiida_hash': as_file}, project='id').all(flat=True)
-    found |= dict.fromkeys(files, 'content')
+    found |= dict.fromkeys(_with({'attributes.md5': md5}, CifData), 'content')
     for pk in _given_crystals(structure):
         if pk not in found and _agree(structure, load_node(pk)):
             found[pk] = 'matcher'
     return _crystals(found)
+
+
+def _hash(node: Data) -> str:
+    """Return the hash that a node of this content has in the database."""
+    text: str = make_hash(node.base.caching.get_objects_to_hash())
+    return text
+
+
+def _with(filters: dict[str, Any], *classes: type[Data]) -> list[int]:
+    """Return the PKs of the nodes of these classes that meet conditions."""
+    pks: list[int] = QueryBuilder().append(list(classes), filters=filters, project='id').all(flat=True)
+    return pks
 
 
 def crystal_of(pk: int) -> pd.DataFrame:

@@ -9,11 +9,11 @@ from aiida.orm import CalcJobNode, Dict, Node, ProcessNode, QueryBuilder, WorkCh
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.resumption import RESUMES
-from aiida_embarrier.queries.links import INPUTS, ancestries, links_into
+from aiida_embarrier.queries.links import ancestries, links_into
 from aiida_embarrier.queries.runs import names_of_runs, run_label, task_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aiida_embarrier.queries.links import Link
 
@@ -74,14 +74,11 @@ def origins(pks: Iterable[int]) -> list[dict[str, Any]]:
         where there is nothing of the kind.
     """
     bands = list(pks)
-    arriving: dict[int, list[Link]] = {}
-    for link in links_into(bands, (LinkType.CREATE, LinkType.RETURN)):
-        arriving.setdefault(link.target, []).append(link)
-    makers = {
-        link.target: link.source for links in arriving.values() for link in links if link.type == LinkType.CREATE.value
-    }
+    created = {link.target: link for link in links_into(bands, (LinkType.CREATE,))}
+    makers = {band: link.source for band, link in created.items()}
     above = ancestries(makers.values())
     roots = {maker: calls[-1].caller if calls else maker for maker, calls in above.items()}
+    names_of_bands = _names_of(bands, created, roots)
     labels = _labels({*roots.values(), *(set(bands) - set(makers))})
     hops = _hops_of({*above, *(call.caller for calls in above.values() for call in calls)})
     names: dict[int, dict[str, str]] = {}
@@ -100,9 +97,7 @@ def origins(pks: Iterable[int]) -> list[dict[str, Any]]:
         if maker is None:
             return {'process': None, 'label': labels[band], 'hop': None, 'run': None}
         root = roots[maker]
-        returned = [link.label for link in arriving[band] if link.source == root]
-        of_job = [link.label for link in arriving[band] if link.label.startswith(BANDS)]
-        named = returned[0].rpartition('__')[2] if returned else of_job[0].removeprefix(BANDS) if of_job else ''
+        named = names_of_bands[band]
         run = run_of_maker(maker)
         if run is None and not named.startswith('hop_') and named not in ('', 'band'):
             run = task_name(None, named)
@@ -117,6 +112,30 @@ def origins(pks: Iterable[int]) -> list[dict[str, Any]]:
     return [origin(band) for band in bands]
 
 
+def _names_of(bands: Iterable[int], created: Mapping[int, Link], roots: Mapping[int, int]) -> dict[int, str]:
+    """Return what the process that somebody started calls bands, else what a job or work chain below it does.
+
+    :param created: links that made the bands.
+    :param roots: the processes that somebody started, by the makers of the bands.
+    """
+    returned = links_into(bands, (LinkType.RETURN,), sources=roots.values())
+    at_root = {(link.source, link.target): link.label for link in returned}
+    found, others = {}, set()
+    for band, link in created.items():
+        root = roots[link.source]
+        label = link.label if root == link.source else at_root.get((root, band))
+        if label is not None:
+            found[band] = label.rpartition('__')[2]
+        elif link.label.startswith(BANDS):
+            found[band] = link.label.removeprefix(BANDS)
+        else:
+            others.add(band)
+    for link in links_into(others, (LinkType.RETURN,)):
+        if link.label.startswith(BANDS):
+            found.setdefault(link.target, link.label.removeprefix(BANDS))
+    return {band: found.get(band, '') for band in created}
+
+
 def _labels(pks: Iterable[int]) -> dict[int, str | None]:
     """Return the labels of nodes by their PKs, None where they have none."""
     wanted = sorted(pks)
@@ -128,14 +147,20 @@ def _labels(pks: Iterable[int]) -> dict[int, str | None]:
 
 def _hops_of(processes: Iterable[int]) -> dict[int, int | None]:
     """Return the numbers of the hops among the inputs of processes, by their PKs; None for a hop without a number."""
-    links = sorted(links_into(processes, INPUTS, HOPS), key=lambda link: HOPS.index(link.label))
-    if not links:
+    wanted = sorted(processes)
+    if not wanted:
         return {}
-    query = QueryBuilder().append(
-        Dict, filters={'id': {'in': sorted({link.source for link in links})}}, project=['id', 'attributes.number']
+    query = QueryBuilder()
+    query.append(Dict, tag='hop', project='attributes.number')
+    query.append(
+        ProcessNode,
+        with_incoming='hop',
+        edge_filters={'label': {'in': list(HOPS)}},
+        edge_project='label',
+        filters={'id': {'in': wanted}},
+        project='id',
     )
-    numbers = {pk: number if isinstance(number, int) else None for pk, number in query.all()}
     found: dict[int, int | None] = {}
-    for link in links:
-        found.setdefault(link.target, numbers.get(link.source))
+    for number, process, _ in sorted(query.all(), key=lambda row: HOPS.index(row[2])):
+        found.setdefault(process, number if isinstance(number, int) else None)
     return found

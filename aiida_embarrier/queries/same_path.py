@@ -12,6 +12,7 @@ from aiida_embarrier.queries.origins import origins
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pymatgen.core import Structure
 
     from aiida_embarrier.bands.band import Band
     from aiida_embarrier.data.band import BandData
@@ -150,7 +151,11 @@ def _match(first: Band, other: Band, tolerance: float) -> tuple[str, bool] | Non
 
 def _same_order(first: Band, other: Band, tolerance: float) -> bool:
     """Return whether the ends of two paths agree atom by atom in fractional coordinates."""
-    if first.elements != other.elements or first.mobile != other.mobile or not _similar_cells(first, other):
+    if (
+        not np.array_equal(first.elements, other.elements)
+        or first.mobile != other.mobile
+        or not _similar_cells(first, other)
+    ):
         return False
     cell = first.lattice_of(0)
     for image in (0, -1):
@@ -182,14 +187,16 @@ def _same_crystal(first: Band, other: Band, tolerance: float) -> bool:
     return distances is not None and distances[1] * (one.volume / len(one)) ** (1 / 3) <= 2 * tolerance
 
 
-def _marked(band: Band) -> Any:
+def _marked(band: Band) -> Structure:
     """Return the first image without the migrating ions, with a mark for each at both ends of its path."""
-    structure = band.structure(0)
-    structure.remove_oxidation_states()
-    structure.remove_sites(list(band.mobile))
+    from pymatgen.core import Structure
+
+    mobile = list(band.mobile)
+    framework = [index for index in range(band.n_atoms) if index not in band.mobile]
+    coordinates = band.fractional
+    species = [band.elements[index] for index in framework]
+    places = [*coordinates[0, framework]]
     for image, mark in zip((0, -1), MARKS, strict=True):
-        for index in band.mobile:
-            structure.append(mark, band.fractional[image][index])
-    for name in list(structure.site_properties):
-        structure.remove_site_property(name)
-    return structure
+        species += [mark] * len(mobile)
+        places += [*coordinates[image, mobile]]
+    return Structure(band.lattice_of(0), species, places)
