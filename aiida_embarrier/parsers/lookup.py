@@ -24,11 +24,12 @@ class LookupParser(PlainParser):
     def _out(self, result: Any, temporary: Path | None) -> ExitCode | None:  # noqa: ARG002
         from pymatgen.core import Structure
 
-        from aiida_embarrier.data.convert import node_from_structure
+        from aiida_embarrier.data.convert import node_from_disordered, node_from_structure
 
         for number, entries in enumerate(result.structures):
             structure = Structure.from_dict(entries)
-            node, kinds = node_from_structure(structure)
+            convert = node_from_structure if structure.is_ordered else node_from_disordered
+            node, kinds = convert(structure)
             label = f'entry_{number:03d}'
             self.out(f'structures.{label}', node)
             self.out(f'kinds.{label}', kinds)

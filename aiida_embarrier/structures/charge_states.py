@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.analysis.ewald import EwaldSummation
 
 from aiida_embarrier.structures.crystals import check_crystal, check_ion, site_name
+from aiida_embarrier.structures.ewald import EwaldMatrix
 from aiida_embarrier.structures.oxidation import (
-    decorated,
     guess_oxidation_states,
     oxidation_states_of,
     shift_charge,
@@ -208,46 +207,45 @@ def _choose(
             f'there are {total} ways to remove {n_removed} of {len(sites)} ions, more than {MAX_CHOICES}: name those '
             'that go with remove, or take a smaller cell'
         )
-    notes = []
-    matrix = None
-    if states is not None:
-        # Spread, whatever the compensation: which metals would be localised on is known only after the choice.
-        framework = [index for index in range(len(structure)) if index not in set(sites)]
-        charge = n_removed * float(np.mean([states[index] for index in sites]))
-        shift = shift_charge(_part(structure, framework), [states[index] for index in framework], charge)
-        if shift.states is not None:
-            charges = np.array(states, dtype=float)
-            charges[framework] = shift.states
-            matrix = _pair_energies(structure, charges)
-    if matrix is None:
+    notes: list[str] = []
+    charges = None if states is None else _charges(structure, sites, n_removed, states)
+    if charges is None:
         notes.append(
             'the ions that go were chosen by their distances from each other alone, for no oxidation states are known: '
             'give some where it matters'
         )
-        matrix = _pair_energies(_part(structure, sites), np.ones(len(sites)))
-        order = list(range(len(sites)))
-        alone, field = matrix, np.diag(matrix).copy()
+        matrix, chosen, charges = EwaldMatrix(_part(structure, sites)), list(range(len(sites))), np.ones(len(sites))
     else:
-        order = sites
-        rest = [index for index in range(len(structure)) if index not in set(sites)]
-        alone = matrix[np.ix_(order, order)]
-        field = np.diag(alone) + 2 * matrix[np.ix_(order, rest)].sum(axis=1)
-    pairs = alone - np.diag(np.diag(alone))
-    lowest, best, n_lowest = math.inf, np.array([], dtype=int), 0
-    for chunk in _combinations(len(order), len(order) - n_removed):
-        kept = np.zeros((len(chunk), len(order)))
-        np.put_along_axis(kept, chunk, 1.0, axis=1)
-        energies = kept @ field + np.einsum('ij,ij->i', kept @ pairs, kept)
+        matrix, chosen = EwaldMatrix(structure), sites
+    lowest, best, n_lowest = math.inf, np.array([], dtype=np.intp), 0
+    for kept in _combinations(len(sites), len(sites) - n_removed):
+        there = np.zeros((len(kept), len(sites)))
+        np.put_along_axis(there, kept, charges[chosen][kept], axis=1)
+        energies = matrix.energies(there, chosen, charges)
         here = float(energies.min())
         near = np.flatnonzero(energies < min(here, lowest) + _SAME_ENERGY)
         if here < lowest - _SAME_ENERGY:
             lowest, n_lowest = here, 0
-            best = chunk[near[-1]]  # kept ones with the highest indices: those with the lowest ones go
-        elif len(near):
-            best = chunk[near[-1]]
-        n_lowest += len(near)
-    gone = [sites[number] for number in range(len(sites)) if number not in set(best.tolist())]
+        if len(near):
+            best = kept[near[-1]]  # those with the highest indices stay: those with the lowest ones go
+            n_lowest += len(near)
+    gone = [site for number, site in enumerate(sites) if number not in set(best.tolist())]
     return gone, (total, n_lowest), notes
+
+
+def _charges(structure: Structure, sites: list[int], n_removed: int, states: list[float]) -> np.ndarray | None:
+    """Return the charge of each site where some ions are gone, the rest spread over the metals; None without metals.
+
+    Spread, whatever the compensation: on which metals charges localise is known only after the choice.
+    """
+    framework = [index for index in range(len(structure)) if index not in set(sites)]
+    charge = n_removed * float(np.mean([states[index] for index in sites]))
+    shift = shift_charge(_part(structure, framework), [states[index] for index in framework], charge)
+    if shift.states is None:
+        return None
+    charges = np.array(states, dtype=float)
+    charges[framework] = shift.states
+    return charges
 
 
 def _combinations(n: int, k: int, size: int = 100_000) -> Iterator[np.ndarray]:
@@ -255,12 +253,6 @@ def _combinations(n: int, k: int, size: int = 100_000) -> Iterator[np.ndarray]:
     choices = itertools.combinations(range(n), k)
     while chunk := list(itertools.islice(choices, size)):
         yield np.array(chunk, dtype=np.intp)
-
-
-def _pair_energies(structure: Structure, charges: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return Ewald energies between sites in eV; the sum over any part of the cell that is neutral is its energy."""
-    matrix = EwaldSummation(decorated(structure, list(charges))).total_energy_matrix
-    return np.asarray(matrix, dtype=float)
 
 
 def _part(structure: Structure, indices: Sequence[int]) -> Structure:

@@ -1,24 +1,24 @@
-"""Crystals in a folder: CIFs, POSCARs, pymatgen JSON."""
+"""Crystals in a folder, in files that pymatgen or ASE reads."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pymatgen.core import Structure
-
 from aiida_embarrier.structures.providers.base import Answer, Entry, ProviderError, Query, cut, now
+from aiida_embarrier.structures.reading_disordered import read_disordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
+    from pymatgen.core import Structure
+
 __all__ = ('FolderProvider',)
 
 #: Names of files that may hold a crystal; others are not looked at.
-PATTERNS = ('*.cif', '*.mcif', '*.vasp', '*.poscar', 'POSCAR*', 'CONTCAR*', '*.json')
+PATTERNS = ('*.cif', '*.mcif', '*.vasp', '*.poscar', 'POSCAR*', 'CONTCAR*', '*.json', '*.extxyz', '*.xyz')
 
 
 class FolderProvider:
@@ -52,7 +52,7 @@ class FolderProvider:
     def _read(self) -> tuple[str, dict[str, Structure], list[str]]:
         """Return the version of the folder, its crystals by their files, and which files cannot be read.
 
-        All of one pass: what is hashed is what is looked at.
+        Both in one pass, so that what is hashed is what is looked at.
         """
         digest = hashlib.sha256()
         crystals: dict[str, Structure] = {}
@@ -69,7 +69,7 @@ class FolderProvider:
                 content = b''
             else:
                 try:
-                    crystals[name] = _parse(path.name, content)
+                    crystals[name] = read_disordered(path)
                 # A parser raises whatever its author met.
                 except Exception as error:
                     problems.append(f'{name}: {" ".join(str(error).split())[:200] or type(error).__name__}')
@@ -88,15 +88,3 @@ class FolderProvider:
         fitting = (Entry.of(entry.id, entry.structure) for entry in candidates if query.fits(entry))
         entries, complete = cut(fitting, query)
         return Answer(entries, self.name, version, query, now(), str(self.path), complete, tuple(problems))
-
-
-def _parse(name: str, content: bytes) -> Structure:
-    text = content.decode('utf8', errors='replace')
-    suffix = Path(name).suffix.lower()
-    form = {'.cif': 'cif', '.mcif': 'cif', '.json': 'json'}.get(suffix, 'poscar')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # notes on rounding in CIFs
-        structure = Structure.from_str(text, fmt=form)  # type: ignore[arg-type]
-    if not isinstance(structure, Structure) or not len(structure):
-        raise ValueError('it holds no crystal')
-    return structure
