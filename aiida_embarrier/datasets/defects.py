@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -97,7 +97,7 @@ def find_defects(
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
     """
     schema = schema or ('barrier' if 'barrier' in frame else 'property')
-    found = []
+    found: list[dict[str, Any]] = []
     for number, row in enumerate(frame.to_dict('records')):
         found.extend({'name': row['name'], **finding._asdict()} for finding in check_row(row, schema))
         if progress is not None:

@@ -18,7 +18,7 @@ from aiida_embarrier.datasets.schema import to_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ('REPAIRS', 'RepairedDataset', 'repair')
+__all__ = ('REPAIRS', 'RepairedDataset', 'check_key', 'repair')
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def repair(frame: pd.DataFrame, which: Iterable[str], report: DefectReport | Non
     """
     wanted = list(dict.fromkeys(which))
     for key in wanted:
-        _check_key(key)
+        check_key(key)
     schema = 'barrier' if 'barrier' in frame else 'property'
     table = (find_defects(frame, schema) if report is None else report).table
     chosen = table[table['defect'].isin(wanted) & table['repairable']]
@@ -61,7 +61,11 @@ def repair(frame: pd.DataFrame, which: Iterable[str], report: DefectReport | Non
     )
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """Refuse what is no repair.
+
+    :raises ValueError: naming the ones that there are.
+    """
     if key in REPAIRS:
         return
     known = ', '.join(REPAIRS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from aiida_embarrier.datasets.importing.base import BARRIER_TARGET, DatasetError, ImportedDataset, Target
+from aiida_embarrier.datasets.importing.base import BARRIER_TARGET, DatasetError, ImportedDataset, Target, frame_of
 from aiida_embarrier.datasets.importing.content import Content, load_content
 from aiida_embarrier.datasets.schema import check_rows
 
@@ -71,6 +71,7 @@ def read_dataset(
     target: Target | None = None,
     repairs: Sequence[str] = (),
     name: str | None = None,
+    source_text: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ImportedDataset:
     """Return the dataset in a file, with its labels filled in and its known defects marked.
@@ -83,6 +84,7 @@ def read_dataset(
     :param repairs: keys of defects to repair, see :data:`~aiida_embarrier.datasets.repairs.REPAIRS`; each repair stands
         in the column `repairs` of its row.
     :param name: how messages call the file where `source` is its bytes.
+    :param source_text: citation, DOI or address of the dataset, for rows that have none of their own.
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
     :raises FileNotFoundError: where there is no such file.
     :raises DatasetError: for files of another format, damaged ones, and rows that are not whole.
@@ -95,6 +97,9 @@ def read_dataset(
         raise DatasetError(f'there is no format {key!r} of datasets: choose from {", ".join(FORMATS)}')
     frame, schema, found = _read(content, key, target)
     notes: list[str] = frame.attrs.pop('notes', [])
+    if source_text is not None:
+        frame['source'] = frame['source'].fillna(source_text) if 'source' in frame else source_text
+        frame = frame_of(frame, schema)
     try:
         check_rows(frame, schema)
     except ValueError as error:

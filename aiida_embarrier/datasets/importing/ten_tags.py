@@ -31,7 +31,7 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _row(row: dict[str, Any], index: int, class_column: str) -> dict[str, Any]:
     name = name_of(row, index)
-    ends = [read_crystal(row.get(tag), f'row {name}, {tag}') for tag in ('structure_ini', 'structure_fin')]
+    initial, final = (read_crystal(row.get(tag), f'row {name}, {tag}') for tag in ('structure_ini', 'structure_fin'))
     labels = {
         'formula': clean(row.get('formula')),
         class_column: clean(row.get('crystal_class')),
@@ -40,4 +40,4 @@ def _row(row: dict[str, Any], index: int, class_column: str) -> dict[str, Any]:
         'source': clean(row.get('bibtex')),
         'jid': row.get('jid'),
     }
-    return row_of_ends(name, *ends, number(row.get('target'), f'row {name}, target'), labels)
+    return row_of_ends(name, initial, final, number(row.get('target'), f'row {name}, target'), labels)

@@ -24,6 +24,6 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
     name = name_of(row, index)
-    ends = [read_crystal(row.get(tag), f'row {name}, {tag}') for tag in ('atoms_ini', 'atoms_fin')]
+    initial, final = (read_crystal(row.get(tag), f'row {name}, {tag}') for tag in ('atoms_ini', 'atoms_fin'))
     labels = {'structural_class': clean(row.get('class')), 'jid': row.get('jid')}
-    return row_of_ends(name, *ends, number(row.get('target'), f'row {name}, target'), labels, mover=0)
+    return row_of_ends(name, initial, final, number(row.get('target'), f'row {name}, target'), labels, mover=0)
