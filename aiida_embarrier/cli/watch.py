@@ -32,7 +32,7 @@ LOADING = 'the model is being loaded, then the first images are evaluated'
 JOB = Column('job', 'job', 'd')
 TASKS = (
     Column('task', 'task'),
-    Column('step', 'step', 'd'),
+    Column('step', lambda row: steps_of(row), 's'),
     Column('eV', 'barrier', '.3f'),
     Column('eV/Å (aim)', lambda row: force_and_aim(row)),
     Column('images', 'n_images', 'd'),
@@ -180,6 +180,8 @@ def _describe(task: TaskHistory, job: int, run: str | None = None) -> dict[str, 
         'state': last.get('status', 'running') if task.steps else 'ended',
         'message': task.message,
         'step': last.get('step'),
+        'total': last.get('total'),
+        'unit': last.get('unit'),
         'barrier': last.get('barrier'),
         'force': residual(last),
         'force_threshold': last.get('force_threshold'),
@@ -350,12 +352,14 @@ def news_of(look: dict[str, Any], told: dict[tuple[int, str], Any]) -> list[str]
             continue
         told[row['job'], row['task']] = news
         time_of_day = datetime.fromtimestamp(row['time']).strftime('%H:%M:%S') if row['time'] else '--:--:--'
-        parts = [row['message'] or f'{row["state"]}, step {row["step"]}']
+        where = f'step {row["step"]}' if row['unit'] is None else steps_of(row)
+        parts = [row['message'] or f'{row["state"]}, {where}']
         if row['barrier'] is not None:
             parts.append(f'barrier {row["barrier"]:.3f} eV')
         if row['force'] is not None:
             parts.append(f'force {force_and_aim(row)} eV/Å')
-        parts.append(f'{row["n_evaluations"]} evaluations in {clock(row["elapsed_s"])}')
+        evaluations = '' if row['n_evaluations'] is None else f'{row["n_evaluations"]} evaluations '
+        parts.append(f'{evaluations}in {clock(row["elapsed_s"])}')
         if row['state'] == 'running':
             parts.append(f'{clock(row["left_s"]) or "?"} left')
         lines.append(f'{time_of_day} [{row["job"]}] {row["task"]}: {", ".join(parts)}')
@@ -365,6 +369,14 @@ def news_of(look: dict[str, Any], told: dict[tuple[int, str], Any]) -> list[str]
 def force_and_aim(row: dict[str, Any]) -> str | None:
     """Return the force of a task, with its threshold in brackets."""
     return None if row['force'] is None else f'{row["force"]:.3f} ({row["force_threshold"]:.3g})'
+
+
+def steps_of(row: dict[str, Any]) -> str | None:
+    """Return how far a task is: the number of its step, or how much of what is counted is done."""
+    if row['unit'] is None:
+        return None if row['step'] is None else str(row['step'])
+    total = '' if row['total'] is None else f' of {row["total"]}'
+    return f'{row["step"]}{total} {row["unit"]}'
 
 
 def clock(seconds: float | None) -> str | None:

@@ -62,8 +62,11 @@ class TaskHistory:
     def time_left(self) -> float | None:
         """Seconds until the force falls below its threshold if it goes on as lately; None where that is not to be told.
 
-        The trend is a straight line through the logarithm of the force against the step, by least squares.
+        The trend is a straight line through the logarithm of the force against the step, by least squares. What is
+        counted takes as long for the rest as for what is done.
         """
+        if self.running and self.steps and self.last.get('total'):
+            return self._time_for_rest()
         recent = [line for line in self.steps[-TREND_STEPS:] if residual(line)]
         threshold = recent[-1].get('force_threshold') if recent else None
         if not self.running or not threshold or len(recent) < FEWEST_STEPS:
@@ -80,6 +83,11 @@ class TaskHistory:
         if excess <= 0:
             return pace  # on the line it is there already: a step or so
         return pace * excess / -slope if slope < 0 else None
+
+    def _time_for_rest(self) -> float | None:
+        first, last = self.steps[0], self.last
+        done, took = last['step'] - first['step'], last['time'] - first['time']
+        return took / done * (last['total'] - last['step']) if done and took else None
 
 
 @dataclass

@@ -82,6 +82,19 @@ def run(*arguments, code=0):
     return result.output
 
 
+def test_what_is_counted_is_told_with_its_total(running, worker_code):
+    counted = {'event': 'step', 'task': 'orderings', 'total': 1467648, 'unit': 'arrangements', 'status': 'running'}
+    running.write({'event': 'start', 'time': NOW})
+    running.write({**counted, 'time': NOW + 1, 'step': 0}, {**counted, 'time': NOW + 11, 'step': 366912})
+    with ProgressFollower() as follower:
+        look = Watcher(running.barrier, follower).look()
+    task = look['jobs'][0]['tasks'][0]
+    assert (task['step'], task['total'], task['unit']) == (366912, 1467648, 'arrangements')
+    assert task['left_s'] == pytest.approx(30)
+    assert '366912 of 1467648 arrangements' in '\n'.join(frame_of(look))
+    assert news_of(look, {})[0].endswith('orderings: running, 366912 of 1467648 arrangements, in 0:00:11, 0:00:30 left')
+
+
 # ---------------------------------------------------------------- reading files
 
 
