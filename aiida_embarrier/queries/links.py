@@ -76,7 +76,7 @@ def _links(
     )
     if len(types) > 1:
         return [Link(*row) for row in query.all()]
-    return [Link(*row, types[0].value) for row in query.all()]
+    return [Link(source, target, label, types[0].value) for source, target, label in query.all()]
 
 
 def ancestries(pks: Iterable[int]) -> dict[int, list[Call]]:

@@ -33,7 +33,7 @@ def command(filters: dict[str, Any], conditions: tuple[str, ...], output_format:
     where: dict[str, dict[str, Any]] = {}
     for text in conditions:
         name, condition = read_condition(text)
-        where.setdefault(name, {}).update(condition)
+        where.setdefault(name, {'and': []})['and'].append(condition)
     found = find_listed({**filters, 'where': where})
     echo_frame(found, BAND_TABLE, output_format, nothing_found() if found.empty and output_format == 'text' else '')
 
@@ -53,7 +53,7 @@ def read_condition(text: str) -> tuple[str, dict[str, Any]]:
     if found is None:
         raise click.BadParameter(f'{text!r} is not NAME<VALUE, with one of <, <=, =, !=, >=, >', param_hint='--where')
     name, operator = found['name'], found['operator'].replace('==', '=')
-    known = [entry for entry in BandData.AttributesModel.model_fields if not entry.startswith(('array', 'default'))]
+    known = list(BandData.AttributesModel.__annotations__)
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f'did you mean {close[0]!r}?' if close else f'choose from {", ".join(known)}'
