@@ -13,7 +13,7 @@ last, one JSON object with
 - `list_all_s`: all bands with the processes that somebody started, `command_three_filters_s` and `command_all_s`: the
   command `list --format json`, its start (`command_start_s`) included; `cost_s`: the costs of all jobs by step;
 - `archive_s`: `export_archive` of 500 bands with all ancestors (aim: below 60 s), and what went in;
-- sizes of the database, the file repository and the archive.
+- sizes of the database, the file repository and the archive in MB, and how busy the machine was.
 """
 
 from __future__ import annotations
@@ -276,7 +276,9 @@ def measure(folder: Path, n_bands: int, n_archived: int) -> dict[str, Any]:
     found['list_plain_s'], plain = timed(plainly)
     found['same_answer'] = set(table['pk']) == plain
     every = find_bands(replaced=False)
+    before = time.process_time()
     found['list_all_s'], _ = timed(lambda: origins(find_bands(replaced=False)['pk']))
+    found['list_all_cpu_s'] = time.process_time() - before
     found['n_all'] = len(every)
     found['cost_s'], _ = timed(lambda: add_up_costs(job_costs()))
     ask = [str(BIN / 'aiida-embarrier'), 'list', '-p', 'large', '--format', 'json']
@@ -296,6 +298,7 @@ def measure(folder: Path, n_bands: int, n_archived: int) -> dict[str, Any]:
     found['archive_MB'] = size_of(archive)
     found['database_MB'] = sum(map(size_of, storage.rglob('database.sqlite')))
     found['repository_MB'] = size_of(storage) - found['database_MB']
+    found['load_average'] = os.getloadavg()[1]
     return found
 
 
