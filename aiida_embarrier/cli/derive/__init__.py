@@ -12,7 +12,7 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('NAMES', 'command')
 
 #: The commands in the order of ``--help``.
-NAMES: tuple[str, ...] = ('orderings',)
+NAMES: tuple[str, ...] = ('lookup', 'scale', 'orderings', 'charge', 'endpoints')
 
 
 @click.group('derive', cls=LazyGroup, package=__name__, names=NAMES)
