@@ -97,9 +97,9 @@ def dataset_statistics(
     check_rows(frame, schema)
     if not len(frame):
         raise ValueError('the dataset has no rows, so there is nothing to count')
-    if not ranges[0] < ranges[1]:
+    if len(ranges) != 2 or not ranges[0] < ranges[1]:
         raise ValueError(
-            f'the limits between low, intermediate and high barriers rise, got {ranges[0]} and {ranges[1]}'
+            f'between low, intermediate and high barriers are two limits, the lower one first; got {list(ranges)}'
         )
     is_barrier = schema == 'barrier'
     quantity = 'barrier' if is_barrier else 'target'
@@ -144,7 +144,8 @@ def _prepared(frame: pd.DataFrame, quantity: str) -> pd.DataFrame:
         if name in rows:
             rows[name] = rows[name].map(spelling, na_action='ignore')
     rows['material'] = rows['name'].map(base_name)
-    rows['elements'] = [sorted(elements_of_row(row)) for row in rows.to_dict('records')]
+    crystals = rows[[name for name in ('species', 'ion') if name in rows]]
+    rows['elements'] = [sorted(elements_of_row(row)) for row in crystals.to_dict('records')]
     return rows
 
 

@@ -23,7 +23,7 @@ from aiida_embarrier.datasets.statistics_tables import TABLES
 from aiida_embarrier.figures.dataset_overview import pictures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from matplotlib.figure import Figure
 
@@ -90,14 +90,22 @@ class _Column:
     number: bool
 
 
-def statistics_page(frame: pd.DataFrame, statistics: Statistics, title: str, source: str | None = None) -> str:
+def statistics_page(
+    frame: pd.DataFrame,
+    statistics: Statistics,
+    title: str,
+    source: str | None = None,
+    figures: Mapping[str, Figure] | None = None,
+) -> str:
     """Return the page as HTML.
 
     :param frame: the rows that were summarised.
     :param statistics: of these rows.
     :param title: its heading.
     :param source: where the dataset comes from: a citation, a file, a node.
+    :param figures: pictures that were drawn already, by their names; they lose their ground.
     """
+    drawn = figures or {}
     pictures = pictures_of(frame, statistics)
     in_pictures = {picture.table for picture in pictures}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False, keep_trailing_newline=True)
@@ -107,7 +115,7 @@ def statistics_page(frame: pd.DataFrame, statistics: Statistics, title: str, sou
         lead=_lead(statistics),
         source=source,
         numbers=list(_numbers(statistics)),
-        pictures=[_picture(picture, statistics) for picture in pictures],
+        pictures=[_picture(picture, drawn.get(picture.name) or picture.draw(), statistics) for picture in pictures],
         tables=[_table(statistics, name) for name in statistics.tables if name not in in_pictures],
         rows=_rows(frame, statistics),
         n_rows=len(frame),
@@ -145,8 +153,7 @@ def _numbers(statistics: Statistics) -> Iterator[dict[str, str | None]]:
             yield {'label': label, 'value': text, 'unit': unit}
 
 
-def _picture(picture: Picture, statistics: Statistics) -> dict[str, Any]:
-    figure = picture.draw()
+def _picture(picture: Picture, figure: Figure, statistics: Statistics) -> dict[str, Any]:
     width, height = (round(96 * float(inches)) for inches in figure.get_size_inches())
     return {
         'name': picture.name,

@@ -345,7 +345,8 @@ def test_property():
         (rows(0), {}, 'the dataset has no rows'),
         (rows(barrier=None), {}, "needs the column 'barrier'"),
         (rows(), {'bin_width': 0.0}, 'the width of a bin is a positive number, got 0.0'),
-        (rows(), {'ranges': (2, 1)}, 'limits between low, intermediate and high barriers rise, got 2 and 1'),
+        (rows(), {'ranges': (2, 1)}, r'two limits, the lower one first; got \[2, 1\]'),
+        (rows(), {'ranges': (1, 2, 3)}, r'two limits, the lower one first; got \[1, 2, 3\]'),
     ],
 )
 def test_refused(frame, options, message):
