@@ -1,0 +1,245 @@
+"""Choose rows of datasets, put datasets together, and the rules by which published barriers were chosen."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiida_embarrier.datasets.groups import with_groups
+from aiida_embarrier.datasets.importing.base import frame_of
+from aiida_embarrier.datasets.schema import check_rows, flags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ('RULES', 'Curated', 'curate_rows', 'filter_rows', 'join_labels', 'join_rows')
+
+#: What a condition on a column may say beside one value or a list of them.
+CONDITIONS = ('min', 'max', 'in', 'not', 'contains', 'known')
+
+#: The rules by which the published barriers were chosen, as far as columns tell: of several rows of one path those of
+#: the preferred functionals, and no row without what a calculation needs.
+RULES: dict[str, Any] = {
+    'same_path': ['formula', 'ion', 'space_group', 'path_label', 'charge_state'],
+    'preferred_functionals': ['GGA', 'GGA+U'],
+    'complete': ['functional', 'formula', 'space_group'],
+    'without_flags': [],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Curated:
+    """A dataset after rows were chosen.
+
+    :param frame: the rows that are left.
+    :param left_out: `name` and `reason` of the others, in their order.
+    """
+
+    frame: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+def filter_rows(frame: pd.DataFrame, conditions: Mapping[str, Any]) -> Curated:
+    """Return the rows that meet all conditions; groups are labelled anew, flags and repairs are kept.
+
+    :param conditions: by column: a value, a list of values, or a mapping with `min`, `max` (both included), `in`, `not`
+        (values that are left out), `contains` (text) and `known` (whether there is a value). Of `flags`, `not` leaves
+        out rows with any of some defects, `in` all others, and `known: false` every row with a defect.
+    :raises ValueError: for columns and conditions that there are not, and where no row is left.
+    """
+    reasons: list[str | None] = [None] * len(frame)
+    for column, condition in conditions.items():
+        _check_column(frame, column)
+        met = _meets(frame, column, condition)
+        text = _describe(column, condition)
+        reasons = [
+            reason if reason is not None or kept else text for reason, kept in zip(reasons, met.tolist(), strict=True)
+        ]
+    return _split(frame, reasons)
+
+
+def _check_column(frame: pd.DataFrame, column: str) -> None:
+    if column not in frame and column != 'flags':
+        close = difflib.get_close_matches(column, list(map(str, frame)), n=1)
+        hint = f'did you mean {close[0]!r}? ' if close else ''
+        raise ValueError(f'there is no column {column!r}: {hint}(known: {", ".join(map(str, frame))})')
+
+
+def _meets(frame: pd.DataFrame, column: str, condition: Any) -> pd.Series:
+    if not isinstance(condition, dict):
+        condition = {'in': condition if isinstance(condition, list) else [condition]}
+    unknown = sorted(set(condition) - set(CONDITIONS))
+    if unknown:
+        raise ValueError(f'there is no condition {unknown[0]!r} on {column}: choose from {", ".join(CONDITIONS)}')
+    if column == 'flags':
+        return _meets_flags(frame, condition)
+    values = frame[column]
+    met = pd.Series(True, index=frame.index)
+    for kind, limit in condition.items():
+        if kind in {'min', 'max'} and not pd.api.types.is_numeric_dtype(values):
+            raise ValueError(f'the column {column!r} holds no numbers, so it has no {kind}')
+        if kind == 'min':
+            met &= (values >= limit).fillna(False).astype(bool)
+        elif kind == 'max':
+            met &= (values <= limit).fillna(False).astype(bool)
+        elif kind == 'contains':
+            met &= values.astype('str').str.contains(str(limit), regex=False) & values.notna()
+        elif kind == 'known':
+            met &= values.notna() == bool(limit)
+        else:
+            listed = values.isin(limit if isinstance(limit, list) else [limit])
+            met &= listed if kind == 'in' else ~listed
+    return met
+
+
+def _meets_flags(frame: pd.DataFrame, condition: Mapping[str, Any]) -> pd.Series:
+    from aiida_embarrier.datasets.defects import DEFECTS
+
+    flags = [set(flags_of(row)) for row in frame.to_dict('records')]
+    met = pd.Series(True, index=frame.index)
+    for kind, listed in condition.items():
+        if kind == 'known':
+            met &= np.array([bool(row) == bool(listed) for row in flags])
+            continue
+        if kind not in {'in', 'not'}:
+            raise ValueError(f'flags have no {kind!r}: choose from in, not, known')
+        wanted = set(listed if isinstance(listed, list) else [listed])
+        unknown = sorted(wanted - set(DEFECTS))
+        if unknown:
+            raise ValueError(f'there is no defect {unknown[0]!r}: choose from {", ".join(DEFECTS)}')
+        met &= np.array([bool(row & wanted) == (kind == 'in') for row in flags])
+    return met
+
+
+def _describe(column: str, condition: Any) -> str:
+    if isinstance(condition, dict):
+        return f'{column}: ' + ', '.join(f'{kind} {value}' for kind, value in condition.items())
+    return f'{column} is not {" or ".join(map(str, condition)) if isinstance(condition, list) else condition}'
+
+
+def _split(frame: pd.DataFrame, reasons: Sequence[str | None]) -> Curated:
+    kept = pd.Series([reason is None for reason in reasons], index=frame.index, dtype=bool)
+    if not kept.any():
+        raise ValueError('no row meets the conditions: loosen them')
+    left = pd.DataFrame(
+        {'name': frame['name'][~kept].tolist(), 'reason': [reason for reason in reasons if reason is not None]}
+    ).astype('str')
+    rows = frame[kept].reset_index(drop=True)
+    return Curated(with_groups(_without_empty(rows)), left)
+
+
+def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame_of(frame, 'barrier' if 'barrier' in frame else 'property')
+
+
+def join_rows(left: pd.DataFrame, right: pd.DataFrame, duplicates: str = 'refuse') -> Curated:
+    """Return the rows of two datasets of one schema; groups are labelled anew.
+
+    :param duplicates: of rows of one name: `refuse`, or keep that of `left` or `right`.
+    :raises ValueError: for two schemas, for names that are in both where those are refused, and unknown options.
+    """
+    schemas = ['barrier' if 'barrier' in frame else 'property' for frame in (left, right)]
+    if schemas[0] != schemas[1]:
+        raise ValueError(f'a {schemas[0]} and a {schemas[1]} dataset have no rows in common: join labels instead')
+    if duplicates not in {'refuse', 'left', 'right'}:
+        raise ValueError(f'there is no {duplicates!r} for duplicates: choose from refuse, left, right')
+    both = sorted(set(left['name']) & set(right['name']))
+    if both and duplicates == 'refuse':
+        shown = ', '.join(both[:5]) + (', ...' if len(both) > 5 else '')
+        raise ValueError(f'{len(both)} name(s) are in both datasets ({shown}): say whose rows to keep, left or right')
+    dropped = pd.DataFrame({'name': both, 'reason': [f'the row of the {duplicates} dataset is kept'] * len(both)})
+    if duplicates == 'left':
+        right = right[~right['name'].isin(both)]
+    elif duplicates == 'right':
+        left = left[~left['name'].isin(both)]
+    frame = _without_empty(pd.concat([left, right], ignore_index=True))
+    check_rows(frame, schemas[0])
+    return Curated(with_groups(frame), dropped.astype('str'))
+
+
+def join_labels(
+    left: pd.DataFrame, right: pd.DataFrame, columns: Sequence[str] | None = None, *, overwrite: bool = False
+) -> Curated:
+    """Return a dataset with columns of another table, row by row of the same `name`.
+
+    :param right: any table with a column `name`.
+    :param columns: which; None for all that the dataset has not.
+    :param overwrite: whether values that are there already are replaced; else only gaps are filled.
+    :raises ValueError: for columns and names that there are not, or that are there more than once.
+    """
+    if 'name' not in right:
+        raise ValueError('the other table has no column name by which its rows are known')
+    repeated = right['name'][right['name'].duplicated()]
+    if len(repeated):
+        raise ValueError(f'the other table has the name {repeated.iloc[0]!r} more than once')
+    wanted = [str(name) for name in right if name not in left] if columns is None else list(columns)
+    for name in wanted:
+        _check_column(right, name)
+    if not wanted:
+        raise ValueError('the other table has no column that the dataset has not: name some to fill gaps')
+    matched = right.set_index('name').reindex(left['name']).reset_index()
+    frame = left.copy()
+    for name in wanted:
+        new = matched[name]
+        if name not in frame:
+            frame[name] = new
+        else:
+            frame[name] = (
+                new.where(new.notna(), frame[name]) if overwrite else frame[name].where(frame[name].notna(), new)
+            )
+    schema = 'barrier' if 'barrier' in frame else 'property'
+    frame = frame_of(frame, schema)
+    check_rows(frame, schema)
+    unmatched = sorted(set(right['name']) - set(left['name']))
+    reason = 'the dataset has no row of this name'
+    return Curated(frame, pd.DataFrame({'name': unmatched, 'reason': [reason] * len(unmatched)}).astype('str'))
+
+
+def curate_rows(frame: pd.DataFrame, rules: Mapping[str, Any] | None = None) -> Curated:
+    """Return the rows that the rules of the published dataset choose.
+
+    Rows are of one path where all columns of `same_path` are known and equal. Of these the ones with a functional of
+    `preferred_functionals` are kept where there are any; all of them are equally good. Rows without a value in a column
+    of `complete` are left out, and rows with a defect of `without_flags`.
+
+    :param rules: entries that replace those of :data:`RULES`.
+    :raises ValueError: for rules and columns that there are not, and where no row is left.
+    """
+    unknown = sorted(set(rules or {}) - set(RULES))
+    if unknown:
+        raise ValueError(f'there is no rule {unknown[0]!r}: choose from {", ".join(RULES)}')
+    chosen = {**RULES, **(rules or {})}
+    needed = ['functional'] if chosen['preferred_functionals'] else []
+    for column in (*chosen['same_path'], *chosen['complete'], *needed):
+        _check_column(frame, column)
+    reasons: list[str | None] = []
+    better = _with_preferred(frame, chosen['same_path'], chosen['preferred_functionals'])
+    for index, row in enumerate(frame.to_dict('records')):
+        missing = [name for name in chosen['complete'] if pd.isna(row[name])]
+        flags = [flag for flag in flags_of(row) if flag in chosen['without_flags']]
+        if missing:
+            reasons.append(f'it does not say its {", ".join(missing)}')
+        elif flags:
+            reasons.append(f'it has a defect: {", ".join(flags)}')
+        else:
+            reasons.append(better.get(index))
+    return _split(frame, reasons)
+
+
+def _with_preferred(frame: pd.DataFrame, same_path: Sequence[str], preferred: Sequence[str]) -> dict[int, str]:
+    """Return for rows, by their number, why another row of the same path is preferred."""
+    found: dict[int, str] = {}
+    if not same_path or not preferred:
+        return found
+    known = frame[list(same_path)].notna().all(axis=1)
+    for _, rows in frame[known].groupby(list(same_path), sort=False):
+        good = rows['functional'].isin(list(preferred))
+        if good.any() and not good.all():
+            kept = ', '.join(rows['name'][good])
+            for index, functional in rows['functional'][~good].items():
+                found[int(index)] = f'{functional}, while {kept} has a preferred functional for the same path'
+    return found
