@@ -100,8 +100,10 @@ def download(
     part = path.with_name(f'{path.name}.part')
     with _only_one(folder):
         try:
-            with _full_disk_said(folder, part):
-                fetch(address, part, source.n_bytes, attempts=attempts, wait=wait, progress=progress)
+            # A run that was stopped just before the last step has left all of it.
+            if not (expected is not None and part.exists() and sha256_of(part) == expected):
+                with _full_disk_said(folder, part):
+                    fetch(address, part, source.n_bytes, attempts=attempts, wait=wait, progress=progress)
         except WrongLengthError as error:
             _remove(part)
             raise WrongContentError(f'{source.name}: {error}') from error

@@ -112,8 +112,9 @@ def _copy(origin: Path, part: Path, n_bytes: int | None, report: Progress) -> No
 
 def _attempt(session: Session, address: str, part: Path, n_bytes: int | None, report: Progress) -> None:
     """Ask once for what is missing of a file and write it."""
-    from requests.exceptions import ChunkedEncodingError, RequestException, Timeout
     from requests.exceptions import ConnectionError as NoConnectionError
+    from requests.exceptions import RequestException, Timeout
+    from urllib3.exceptions import HTTPError
 
     there = part.stat().st_size if part.exists() else 0
     headers = {'Accept-Encoding': 'identity', 'User-Agent': 'aiida-embarrier'}
@@ -123,7 +124,7 @@ def _attempt(session: Session, address: str, part: Path, n_bytes: int | None, re
     try:
         with session.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
             _write(response, address, part, n_bytes, report)
-    except (ChunkedEncodingError, NoConnectionError, Timeout) as error:
+    except (HTTPError, NoConnectionError, Timeout) as error:
         raise _TryAgain(f'the connection failed ({_brief(error)})') from error
     except RequestException as error:
         raise OSError(f'{without_secrets(address)} cannot be asked for: {_brief(error)}') from error
@@ -154,7 +155,8 @@ def _write(response: Response, address: str, part: Path, n_bytes: int | None, re
     with part.open('ab' if start else 'wb') as handle:
         done = start
         report(done, total or n_bytes)
-        for block in response.iter_content(CHUNK):
+        # The bytes as they are sent: some servers label every .gz file as a compressed one, to be unpacked on its way.
+        for block in response.raw.stream(CHUNK, decode_content=False):
             handle.write(block)
             done += len(block)
             if n_bytes is not None and done > n_bytes:
@@ -179,8 +181,7 @@ def _check_room(part: Path, needed: int) -> None:
 
 def _content_length(response: Response) -> int | None:
     text = response.headers.get('Content-Length', '')
-    encoded = response.headers.get('Content-Encoding', 'identity') != 'identity'
-    return int(text) if text.isdigit() and not encoded else None
+    return int(text) if text.isdigit() else None
 
 
 def _start_of(response: Response, there: int) -> int | None:

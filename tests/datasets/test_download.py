@@ -36,6 +36,7 @@ class Behaviour:
     :param cut_after: bytes after which the connection breaks, of each answer in turn.
     :param statuses: to answer with before it does as asked.
     :param claim_length: whether it tells the length of the file.
+    :param encoding: Content-Encoding that it claims.
     :param asked: paths and ranges that it was asked for.
     """
 
@@ -45,6 +46,7 @@ class Behaviour:
     cut_after: list = field(default_factory=list)
     statuses: list = field(default_factory=list)
     claim_length: bool = True
+    encoding: str | None = None
     asked: list = field(default_factory=list)
 
 
@@ -96,6 +98,8 @@ class Server:
             request.send_header('Content-Range', f'bytes {start}-{len(told.content) - 1}/{len(told.content)}')
         if told.tag:
             request.send_header('ETag', told.tag)
+        if told.encoding:
+            request.send_header('Content-Encoding', told.encoding)
         if told.claim_length:
             request.send_header('Content-Length', str(len(body)))
         request.end_headers()
@@ -179,6 +183,21 @@ def test_what_arrived_stays_and_is_continued_by_the_next_run(server, tmp_path):
     assert fetch_it(server, tmp_path).path.read_bytes() == CONTENT
     assert [asked for _, asked in server.behaviour.asked] == [f'bytes={2 * CHUNK}-']
     assert names(tmp_path) == [RECORDS, 'x.bin']
+
+
+def test_all_of_it_was_there(server, tmp_path):
+    (tmp_path / 'x.bin.part').write_bytes(CONTENT)
+    assert fetch_it(server, tmp_path).path.read_bytes() == CONTENT
+    assert server.behaviour.asked == []
+    assert names(tmp_path) == [RECORDS, 'x.bin']
+
+
+def test_compressed_files_are_not_unpacked_on_their_way(server, tmp_path):
+    import gzip
+
+    content = gzip.compress(CONTENT, mtime=0)
+    server.behaviour.content, server.behaviour.encoding = content, 'gzip'
+    assert fetch_it(server, tmp_path, source(content)).path.read_bytes() == content
 
 
 @pytest.mark.parametrize('change', ['no ranges', 'no tag', 'another version', 'weak tag', 'longer than the file'])
