@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aiida.orm import AbstractCode, Dict, StructureData
 from pydantic import ValidationError
 
+from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.plain import PlainCalculation
 from aiida_embarrier.data.convert import geometry_from_node
 from aiida_embarrier.jobs.lookup import LookupJob
 from aiida_embarrier.jobs.messages import describe
+from aiida_embarrier.jobs.plain import PlainJob
 
 if TYPE_CHECKING:
     from aiida.common.folders import Folder
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from aiida.orm import ProcessNode
 
 __all__ = ('LookupCalculation',)
+
+#: Entries of the parameters: those of a job but its host, which is an input of its own.
+PARAMETERS = [name for name in LookupJob.model_fields if name != 'host' and name not in PlainJob.model_fields]
 
 
 class LookupCalculation(PlainCalculation):
@@ -76,13 +81,13 @@ class LookupCalculation(PlainCalculation):
 def _check_parameters(parameters: Dict, _: Any) -> str | None:
     """Return what is wrong with the parameters by themselves."""
     settings = parameters.get_dict()
-    taken = {'host', 'job', 'numerics_version', 'max_seconds'} & set(settings)
-    if taken:
-        return f'the entry {sorted(taken)[0]!r} is no parameter of a lookup'
     try:
+        check_keys(settings, PARAMETERS)
         LookupJob(**settings)
     except ValidationError as error:
         return describe(error)
+    except ValueError as error:
+        return str(error)
     return None
 
 
