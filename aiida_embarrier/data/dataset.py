@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.data.fields import attribute
 from aiida_embarrier.data.table import TableData
-from aiida_embarrier.datasets.schema import GROUPS, check_rows, columns_of, flags_of
+from aiida_embarrier.datasets.about import summary
+from aiida_embarrier.datasets.schema import check_rows, columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +73,7 @@ class DatasetData(TableData):
                 'target': target or 'target',
                 'target_unit': target_unit,
                 'source': source,
-                **_summary(frame),
+                **summary(frame),
             }
         )
 
@@ -92,20 +91,3 @@ class DatasetData(TableData):
         """
         own = {name: self.base.attributes.get(name) for name in ('target', 'target_unit', 'title', 'source')}
         return DatasetData(frame, schema=self.schema, **{**own, **changes})
-
-
-def _summary(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return what is counted in the rows of a dataset."""
-    flags = [flags_of({'flags': value}) for value in frame['flags']] if 'flags' in frame else []
-    counts = Counter(key for row in flags for key in set(row))
-    ions = {str(ion) for ion in frame['ion']} if 'ion' in frame else set()
-    elements = ions.union(*(json.loads(species) for species in frame['species'].unique()))
-    splits = frame['published_split'].dropna().unique() if 'published_split' in frame else []
-    return {
-        'ions': sorted(ions),
-        'elements': sorted(elements),
-        'n_flagged': sum(bool(row) for row in flags),
-        'flags': dict(sorted(counts.items())),
-        'groups': [name for name in GROUPS if name in frame],
-        'published_splits': sorted(map(str, splits)),
-    }

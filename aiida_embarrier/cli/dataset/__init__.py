@@ -12,7 +12,7 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('NAMES', 'command')
 
 #: The commands in the order of ``--help``.
-NAMES: tuple[str, ...] = ('download', 'split', 'statistics')
+NAMES: tuple[str, ...] = ('download', 'import', 'info', 'statistics', 'split', 'filter', 'join', 'assemble')
 
 
 @click.group('dataset', cls=LazyGroup, package=__name__, names=NAMES)

@@ -1,0 +1,143 @@
+"""What commands on datasets print and write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.output import Column, echo_json, echo_pairs, echo_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+__all__ = ('OUTPUT', 'check_output', 'echo_report', 'finish', 'node_report', 'write_frame')
+
+DEFECTS = (Column('defect', 'defect'), Column('rows', 'n_rows', 'd'), Column('what', 'title', width=90))
+LEFT_OUT = (Column('left out', 'name'), Column('why', 'reason', width=90))
+
+#: How many rows that were left out are printed; JSON has all of them.
+_SHOWN = 20
+
+
+def OUTPUT(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  (options that go together)
+    """Give a command the options of a table that it writes."""
+    import pathlib
+
+    output = click.option(
+        '-o',
+        '--output',
+        type=click.Path(dir_okay=False, path_type=pathlib.Path),
+        metavar='FILE',
+        help='Write a file, .parquet (exact) or .csv (for spreadsheets); needs no profile.',
+    )
+    overwrite = click.option('--overwrite', is_flag=True, help='Replace a file that is there.')
+    return output(overwrite(command))
+
+
+def check_output(path: Path | None, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, before anything is computed.
+
+    :raises click.ClickException: for one that is there already and of a folder that is not.
+    :raises click.BadParameter: for a name of another type.
+    """
+    if path is None:
+        return
+    if path.suffix not in {'.csv', '.parquet'}:
+        raise click.BadParameter(f'{path} ends in neither .csv nor .parquet', param_hint='--output')
+    if not path.absolute().parent.is_dir():
+        raise click.ClickException(f'there is no folder {str(path.parent)!r}')
+    if path.exists() and not overwrite:
+        raise click.ClickException(f'{path} is there already: choose another name, or replace it with --overwrite')
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table to a file; until it is whole the file has another name."""
+    from aiida_embarrier.datasets.tables import write_parquet
+
+    content = write_parquet(frame) if path.suffix == '.parquet' else frame.to_csv(index=False).encode()
+    partial = path.with_name(f'.{path.name}.part')
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def counted(flags: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the numbers of rows with defects as lines of a table."""
+    from aiida_embarrier.datasets.defects import DEFECTS as KNOWN
+
+    return [
+        {'defect': key, 'n_rows': count, 'title': KNOWN[key].title if key in KNOWN else None}
+        for key, count in flags.items()
+    ]
+
+
+def node_report(process: Any, dataset: Any) -> dict[str, Any]:
+    """Return what a command prints of a process that made a dataset."""
+    attributes = dataset.base.attributes
+    names = ('schema_name', 'target', 'target_unit', 'n_rows', 'n_flagged', 'flags', 'title', 'source')
+    return {
+        'process': process.pk,
+        'dataset': dataset.pk,
+        'uuid': dataset.uuid,
+        **{name: attributes.get(name, None) for name in names},
+    }
+
+
+def echo_report(report: Mapping[str, Any], output_format: str) -> None:
+    """Print what became of a dataset."""
+    if output_format == 'json':
+        echo_json(report)
+        return
+    words = {'schema_name': 'schema', 'n_rows': 'rows', 'n_flagged': 'rows with a defect', 'file': 'file'}
+    plain = ('process', 'dataset', 'file', 'written', 'format', 'schema_name', 'title', 'n_rows', 'n_flagged')
+    echo_pairs({words.get(key, key): report[key] for key in plain if report.get(key) is not None})
+    if report.get('flags'):
+        click.echo()
+        echo_table(counted(report['flags']), DEFECTS)
+    if report.get('repairs'):
+        click.echo('\nrepaired: ' + ', '.join(f'{key} ({count})' for key, count in report['repairs'].items()))
+    for note in report.get('notes', []):
+        click.echo(f'\nnote: {note}')
+    _echo_left_out(report.get('left_out', []))
+
+
+def _echo_left_out(left: list[dict[str, Any]]) -> None:
+    if not left:
+        return
+    click.echo()
+    echo_table(left[:_SHOWN], LEFT_OUT)
+    if len(left) > _SHOWN:
+        click.echo(f'... and {len(left) - _SHOWN} more; --format json names all of them')
+
+
+def finish(compute: Callable[[], tuple[pd.DataFrame, pd.DataFrame]], output: Path, output_format: str) -> None:
+    """Compute a dataset without a profile, write it, and print what became of it.
+
+    :param compute: returns the rows, and the names of others with the reasons why they were left out.
+    :raises click.ClickException: for what makes no sense.
+    """
+    from aiida_embarrier.datasets.about import summary
+
+    try:
+        frame, left = compute()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    write_frame(output, frame)
+    about = summary(frame)
+    echo_report(
+        {
+            'written': str(output),
+            'schema_name': 'barrier' if 'barrier' in frame else 'property',
+            'n_rows': len(frame),
+            'n_flagged': about['n_flagged'],
+            'flags': about['flags'],
+            'left_out': left.to_dict('records'),
+        },
+        output_format,
+    )
