@@ -133,7 +133,7 @@ def leakage(
     rows = frame.sort_values('name', ignore_index=True)
     labels, notes = _labels(rows, compare_hops, tolerance)
     position = {name: number for number, name in enumerate(rows['name'])}
-    scenario = _Scenarios(rows)
+    scenario = _Scenarios(rows) if 'path' in rows else None
     found: list[dict[str, Any]] = []
     for part, judged, seen in evaluations(table):
         known = np.array(sorted(position[name] for name in seen), dtype=int)
@@ -148,7 +148,7 @@ def leakage(
                 {
                     'part': part,
                     'name': name,
-                    'scenario': scenario(number, known),
+                    'scenario': None if scenario is None else scenario(number, known),
                     **{f'shares_{key}': bool(which.any()) for key, which in same.items()},
                     'nearest': nearest,
                 }
@@ -165,12 +165,13 @@ def _labels(rows: pd.DataFrame, compare_hops: bool, tolerance: float) -> tuple[d
     notes = []
     texts: dict[str, pd.Series] = {}
     if 'path' not in rows:
-        notes.append('rows of properties have no hops: equivalent hops were not sought')
+        notes.append('rows of properties have no paths: equivalent hops, base names and scenarios are left out')
     elif not compare_hops:
         notes.append('equivalent hops were not sought')
     else:
         texts['equivalent_hop'] = equivalent_hops(rows, tolerance)
-    texts['base_name'] = rows['name'].map(base_name)
+    if 'path' in rows:  # elsewhere a number at the end of a name may be anything
+        texts['base_name'] = rows['name'].map(base_name)
     texts['composition'] = _compositions(rows)
     texts.update({key: group_column(rows, column) for key, column in _LABELS.items()})
     return {key: pd.factorize(texts[key])[0] for key in CRITERIA if key in texts}, notes
@@ -232,6 +233,7 @@ def _count_scenarios(table: pd.DataFrame) -> pd.DataFrame:
         (part, scenario, int((found['scenario'] == scenario).sum()))
         for part, found in table.groupby('part', sort=False)
         for scenario in 'ABC'
+        if found['scenario'].notna().any()
     ]
     frame = pd.DataFrame(rows, columns=['part', 'scenario', 'n_rows'])
     return frame.astype({'part': 'str', 'scenario': 'str', 'n_rows': int})

@@ -65,3 +65,11 @@ def test_table_that_is_no_dataset(aiida_profile):
     _, node = split_dataset.run_get_node(table, Dict({}))
     assert node.exit_status == 201
     assert 'this table is no dataset' in node.exit_message
+
+
+def test_dataset_of_properties(aiida_profile):
+    frame = small_dataset().drop(columns=['ion', 'path', 'barrier']).assign(target=1.0)
+    found, node = split_dataset.run_get_node(TableData(frame), Dict({'method': 'family', 'n_test': 8}))
+    assert node.is_finished_ok
+    assert found['leakage'].table['scenario'].isna().all()
+    assert found['report']['leakage']['scenarios'] == []

@@ -119,8 +119,10 @@ def test_split_carries_its_report():
 def test_rows_of_properties_have_no_hops():
     frame = small_dataset().drop(columns=['ion', 'path', 'barrier']).assign(target=1.0)
     report = split_dataset(frame, 'family', test_fraction=0.3).leakage
-    assert report.notes == ('rows of properties have no hops: equivalent hops were not sought',)
-    assert 'shares_equivalent_hop' not in report.table
+    assert report.notes == ('rows of properties have no paths: equivalent hops, base names and scenarios are left out',)
+    assert not {'shares_equivalent_hop', 'shares_base_name'} & set(report.table)
+    assert report.table['scenario'].isna().all()
+    assert len(report.scenarios) == 0
     assert report.summary.set_index('criterion').loc['family', 'n_shared'] == 0
 
 
