@@ -75,7 +75,8 @@ def scale_volume(
     oxidation states. Those that the crystals carry are used, or else bond valences decide. Cells of different size are
     no obstacle: with n times the ions the volume is n times as large.
 
-    :param derived: the crystal whose volume is sought; that of its cell is not looked at.
+    :param derived: the crystal whose volume is sought. That of its cell counts only where its oxidation states have to
+        be found, by the lengths of its bonds.
     :param parent: the known crystal.
     :param radii: `ionic`, `atomic`, or `ionic-atomic`: ionic ones where they are known for all species, else atomic.
     :param require_isostructural: refuse crystals that are not of one structure type.
