@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from aiida.orm import ArrayData
@@ -13,7 +13,10 @@ from aiida_embarrier.bands.band import Band, BandInfo, Kind
 from aiida_embarrier.bands.barriers import barriers
 from aiida_embarrier.data.fields import attribute
 
-__all__ = ('BandData',)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ('BandData', 'band_from')
 
 _ARRAYS = ('positions', 'lattice', 'kind_indices', 'energies', 'max_perpendicular_forces', 'forces', 'moments')
 
@@ -90,15 +93,17 @@ class BandData(ArrayData):
     @property
     def band(self) -> Band:
         """The path as a plain object."""
-        attributes = self.base.attributes.all
-        arrays = {name: self.get_array(name) for name in _ARRAYS if name in self.get_arraynames()}
-        info = {name: attributes.get(name) for name in BandInfo().to_dict()}
-        return Band(
-            kinds=tuple(Kind(**kind) for kind in attributes['kinds']),
-            mobile=tuple(attributes['mobile']),
-            info=BandInfo(**info),
-            **arrays,
-        )
+        return band_from(self.base.attributes.all, {name: self.get_array(name) for name in self.get_arraynames()})
+
+
+def band_from(attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Band:
+    """Return the band that the attributes and the arrays of a node make."""
+    return Band(
+        kinds=tuple(Kind(**kind) for kind in attributes['kinds']),
+        mobile=tuple(attributes['mobile']),
+        info=BandInfo(**{name: attributes.get(name) for name in BandInfo().to_dict()}),
+        **{name: arrays[name] for name in _ARRAYS if name in arrays},
+    )
 
 
 def _plain(value: Any) -> Any:

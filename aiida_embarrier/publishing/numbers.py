@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiida.orm import Data, Dict, QueryBuilder
+from aiida.orm import Data, QueryBuilder
 
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.bands.barriers import barriers
@@ -19,9 +19,11 @@ from aiida_embarrier.publishing.checks import ancestors, parents_of
 from aiida_embarrier.publishing.shown import shown_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
-    from aiida_embarrier.data.band import BandData
+    from aiida_embarrier.bands.band import Band
     from aiida_embarrier.publishing.shown import Links, Starting
 
 __all__ = ('COLUMNS', 'NUMBERS', 'NumberColumn', 'datasets_of', 'numbers')
@@ -118,20 +120,23 @@ def numbers(starting: Starting, links: Links, *, recompute: bool = True, backend
 
     names = shown_nodes(starting, links, backend)
     parents = parents_of(links)
-    rows = []
-    projected = ['id', 'uuid', 'node_type', 'label', '*' if recompute else 'attributes']
-    query = QueryBuilder(backend=backend).append(Data, filters={'id': {'in': list(names)}}, project=projected)
-    for pk, uuid, node_type, label, content in query.iterall(batch_size=200):
+    rows: dict[int, dict[str, Any]] = {}
+    query = QueryBuilder(backend=backend).append(
+        Data, filters={'id': {'in': list(names)}}, project=['id', 'uuid', 'node_type', 'label', 'attributes']
+    )
+    for pk, uuid, node_type, label, attributes in query.all():
         kind = next((kind for kind, beginning in _KINDS.items() if node_type.startswith(beginning)), None)
-        if kind is None:
-            continue
-        row = {'kind': kind, 'name': label or names[pk] or None, 'uuid': uuid}
-        row['n_ancestors'] = len(ancestors(pk, parents))
-        rows.append(row | (_computed(kind, content) if recompute else _read(kind, content)))
-    rows.sort(key=lambda row: (list(_KINDS).index(row['kind']), row['name'] or '', row['uuid']))
+        if kind is not None:
+            row = {'kind': kind, 'name': label or names[pk] or None, 'uuid': uuid}
+            row['n_ancestors'] = len(ancestors(pk, parents))
+            rows[pk] = row | (_values(attributes) if kind == 'values' else _read(kind, attributes))
+    if recompute:
+        for pk, found in _computed({pk: row['kind'] for pk, row in rows.items()}, backend):
+            rows[pk] |= found
+    ordered = sorted(rows.values(), key=lambda row: (list(_KINDS).index(row['kind']), row['name'] or '', row['uuid']))
     columns = [column for column in NUMBERS if recompute or column.name not in _CONTENT_ONLY]
     return pd.DataFrame(
-        {column.name: pd.array([row.get(column.name) for row in rows], dtype=column.dtype) for column in columns}
+        {column.name: pd.array([row.get(column.name) for row in ordered], dtype=column.dtype) for column in columns}
     )
 
 
@@ -144,34 +149,36 @@ def datasets_of(starting: Starting, links: Links, backend: Any = None) -> list[A
 
 def _read(kind: str, attributes: dict[str, Any]) -> dict[str, Any]:
     """Return what the attributes of a node say."""
-    if kind == 'values':
-        return _values(attributes)
     wanted = _OF_BAND if kind == 'band' else _OF_TABLE
     return {name: attributes.get(name) for name in wanted}
 
 
-def _computed(kind: str, node: Any) -> dict[str, Any]:
-    """Return what the content of a node gives."""
-    if kind == 'values':
-        return _values(node.get_dict() if isinstance(node, Dict) else node.base.attributes.all)
-    if kind == 'band':
-        return _of_band(node)
+def _computed(kinds: dict[int, str], backend: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Return what the content of bands, tables and datasets gives, by their PKs."""
     from aiida_embarrier.datasets.tables import content_hash
+    from aiida_embarrier.publishing.band_content import bands_of
 
-    table = node.table
-    return {'n_rows': len(table), 'content_hash': content_hash(table)}
+    for pk, band in bands_of([pk for pk, kind in kinds.items() if kind == 'band'], backend):
+        yield pk, _of_band(band)
+    tables = [pk for pk, kind in kinds.items() if kind in {'dataset', 'table'}]
+    if tables:
+        query = QueryBuilder(backend=backend).append(Data, filters={'id': {'in': tables}}, project=['id', '*'])
+        for pk, node in query.iterall(batch_size=20):
+            table = node.table
+            yield pk, {'n_rows': len(table), 'content_hash': content_hash(table)}
 
 
-def _of_band(node: BandData) -> dict[str, Any]:
+def _of_band(band: Band) -> dict[str, Any]:
     import numpy as np
 
-    band = node.band
     row = {name: getattr(band.info, name) for name in _STATED}
     row |= {name: getattr(band, name) for name in ('formula', 'mobile_ion', 'n_images', 'n_atoms', 'hop_length')}
     if np.all(np.isfinite(band.energies)):
         found = barriers(band.energies, band.info.equivalent_endpoints)
-        row |= {column.name: getattr(found, column.name.removeprefix('barrier_')) for column in _BARRIERS}
-    return row
+        heights = {column.name: getattr(found, column.name.removeprefix('barrier_')) for column in _BARRIERS}
+    else:
+        heights = {column.name: None for column in _BARRIERS}
+    return row | heights
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
