@@ -342,7 +342,7 @@ class DeriveStructureWorkChain(CrystalWorkChain):
             return None
         ready = [label for label in self.ctx.paths if label not in self.ctx.failures]
         for label in ready:
-            self._warn(self.ctx.paths[label]['warnings'])
+            self.ctx.warnings += self.ctx.paths[label]['warnings']
         if ready:
             ends = {label: {side: self.ctx.relaxed[end] for side, end in ends_of(label).items()} for label in ready}
             self.out('endpoints', ends)

@@ -13,7 +13,7 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('PROCESSES', 'command')
 
 #: The processes in the order of ``--help``.
-PROCESSES = ('barrier', 'network', 'convergence', 'segments', 'potentials', 'functionals')
+PROCESSES = ('barrier', 'network', 'convergence', 'segments', 'potentials', 'functionals', 'derive', 'entry')
 
 
 @click.group('launch', cls=LazyGroup, package=__name__, names=PROCESSES)

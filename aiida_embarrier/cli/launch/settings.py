@@ -21,7 +21,7 @@ from aiida_embarrier.cli.params import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from aiida.orm import AbstractCode
@@ -123,19 +123,24 @@ def method_inputs(
     settings: tuple[str, ...],
     potential: str | None = None,
     prepare_with: str | None = None,
+    resolve: Callable[..., Any] | None = None,
+    further: Mapping[str, Any] | None = None,
     **values: Any,
 ) -> dict[str, Any]:
     """Return keyword arguments of `get_builder_from_protocol` for the options of :data:`METHOD`.
 
     :param potential: the option ``--potential``.
     :param prepare_with: the option ``--prepare-with``.
+    :param resolve: what resolves the protocol of the process; None for that of barriers.
+    :param further: values of the protocol that come from elsewhere; those of the options go before them.
     :param values: keys of the protocol whose own options were given; None for those that were not.
     :raises click.UsageError: for options that do not go with the engine.
     :raises ValueError: for unknown engines, protocols, keys and functionals.
     """
     from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
+    from aiida_embarrier.workflows.studies import merge
 
-    overrides = collect_overrides(config, settings)
+    overrides = merge(further or {}, collect_overrides(config, settings))
     overrides.update({key: value for key, value in values.items() if value is not None})
     add_method(overrides, engine, functional, hubbard_u)
     if prepare_with is not None:
@@ -147,7 +152,7 @@ def method_inputs(
                 f'--potential goes with --engine potential or --prepare-with potential, not {engine}'
             )
         place.setdefault('engine', {}).setdefault('potential', {})['name'] = potential
-    barrier_protocol(engine, protocol, overrides)  # what is misspelt is said before a code is looked for
+    (resolve or barrier_protocol)(engine, protocol, overrides)  # what is misspelt is said before a code is looked for
     given = {} if charge is None else {'charge': charge}
     return {'engine': engine, 'protocol': protocol, 'overrides': overrides, **given}
 

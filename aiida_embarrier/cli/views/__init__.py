@@ -31,6 +31,8 @@ VIEWS: dict[str, str] = {
     'embarrier.segments': 'segments',
     'embarrier.potentials': 'potentials',
     'embarrier.functionals': 'functionals',
+    'embarrier.derive': 'derive',
+    'embarrier.entry': 'entry',
 }
 
 
