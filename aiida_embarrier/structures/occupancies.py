@@ -232,7 +232,7 @@ def _smallest_multiple(sets: list[tuple[list[int], dict[Any, float]]], tolerance
 
 
 def _smallest(structure: Structure, sets: list[tuple[list[int], dict[Any, float]]], tolerance: float) -> np.ndarray:
-    """Return the smallest diagonal supercell that fits; of equally large ones that with the farthest images."""
+    """Return the smallest diagonal supercell that fits; of equal ones that with far images, then with short edges."""
     multiple = _smallest_multiple(sets, tolerance)
     if multiple is None:
         raise ValueError(
@@ -242,7 +242,12 @@ def _smallest(structure: Structure, sets: list[tuple[list[int], dict[Any, float]
     divisors = [number for number in range(1, multiple + 1) if multiple % number == 0]
     candidates = [(a, b, multiple // (a * b)) for a in divisors for b in divisors if multiple % (a * b) == 0]
     lattice = structure.lattice.matrix
-    best = min(candidates, key=lambda factors: (-round(image_distance(np.diag(factors) @ lattice), 4), factors))
+
+    def order(factors: tuple[int, ...]) -> tuple[Any, ...]:
+        cell = np.diag(factors) @ lattice
+        return -round(image_distance(cell), 4), round(float(np.linalg.norm(cell, axis=1).sum()), 4), factors
+
+    best = min(candidates, key=order)
     return np.diag(best)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.structures.ordering_cell import Cell
 
-__all__ = ('ALGORITHMS', 'arrangements_of_pymatgen', 'structure_matcher')
+__all__ = ('ALGORITHMS', 'arrangements_of_pymatgen', 'structure_matcher', 'transformed')
 
 #: Numbers that pymatgen gives its algorithms; the one that it calls complete is not implemented there (2026.10).
 ALGORITHMS = {'fast': 0, 'best_first': 2}
@@ -72,7 +72,7 @@ def arrangements_of_pymatgen(
         )
     n_arrangements = count_arrangements(cell.counts)
     most = n_arrangements if limit is None else min(limit, n_arrangements)
-    structures = _transformed(cell, charges, algorithm, most)
+    structures = transformed(cell, charges, algorithm, most)
     matcher = structure_matcher()
     groups: list[list[Structure]] = []
     lowest = 0  # number of the first group with the energy of the structure at hand: no others can be the same
@@ -101,10 +101,14 @@ def arrangements_of_pymatgen(
     return Arrangements(species.reshape(len(groups), len(cell.sites)), sizes), notes
 
 
-def _transformed(cell: Cell, charges: Mapping[Any, float], algorithm: str, most: int) -> list[tuple[float, Structure]]:
+def transformed(cell: Cell, charges: Mapping[Any, float], algorithm: str, most: int) -> list[tuple[float, Structure]]:
     """Return the structures that the transformation makes with their energies in eV, the lowest first.
 
     Each site has its place in the cell as a property.
+
+    :param charges: charge of each species, in units of e.
+    :param algorithm: a key of :data:`ALGORITHMS`.
+    :param most: most structures that are asked for.
     """
     from pymatgen.transformations.standard_transformations import OrderDisorderedStructureTransformation
 

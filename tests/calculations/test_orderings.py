@@ -3,7 +3,7 @@
 import pytest
 from aiida.engine import run_get_node
 from aiida.orm import Dict
-from pymatgen.core import Lattice, Structure
+from disordered_crystals import rock_salt
 
 from aiida_embarrier.calculations.orderings import OrderingsCalculation
 from aiida_embarrier.data.convert import node_from_disordered, structure_from_node
@@ -11,8 +11,8 @@ from aiida_embarrier.data.convert import node_from_disordered, structure_from_no
 
 @pytest.fixture
 def half_filled():
-    """Return a cubic cell of four lithium sites, half of them filled, and as many oxygen and half as many sulfur."""
-    return Structure.from_spacegroup('Fm-3m', Lattice.cubic(4.2), [{'Li+': 0.5}, 'O2-'], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    """Return a cubic cell of four lithium sites, half of them filled, and four of oxygen."""
+    return rock_salt({'Li+': 0.5}, 'O2-', 4.2)
 
 
 @pytest.mark.slow
