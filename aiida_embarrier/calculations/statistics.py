@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict
 
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.data.table import TableData
-
-if TYPE_CHECKING:
-    from typing import Any
 
 __all__ = ('SETTINGS', 'summarise_dataset')
 

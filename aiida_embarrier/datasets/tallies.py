@@ -17,8 +17,8 @@ __all__ = ('below', 'binned', 'histogram', 'nice_width', 'summary', 'tally')
 #: Digits to which a value divided by the width of bins is rounded: 0.3 / 0.1 is a little less than 3.
 _DIGITS = 9
 
-#: Most bins that :func:`nice_width` makes.
-_MOST_BINS = 60
+#: Most bins that :func:`nice_width` makes: where 98 % of the values lie, and in all.
+_MOST_BINS, _MOST_BINS_IN_ALL = 60, 400
 
 
 def summary(values: ArrayLike) -> dict[str, float | int | None]:
@@ -115,16 +115,17 @@ def below(values: ArrayLike, thresholds: Sequence[float]) -> pd.DataFrame:
 def nice_width(values: ArrayLike) -> float:
     """Return a width of bins that is 1, 2, 2.5 or 5 times a power of ten.
 
-    It is the next one above that of Freedman and Diaconis (numpy's `fd`), but makes no more than 60 bins: the tail of a
-    property would make thousands.
+    It is the next one above that of Freedman and Diaconis (numpy's `fd`), but makes no more than 60 bins where 98 % of
+    the values lie, and 400 in all: the tail of a property would make thousands.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if not len(known) or known.min() == known.max():
         return 1.0
-    spread = float(known.max() - known.min())
+    low, high = np.quantile(known, (0.01, 0.99))
+    most = max((high - low) / _MOST_BINS, (known.max() - known.min()) / _MOST_BINS_IN_ALL)
     spacing = np.subtract(*np.quantile(known, (0.75, 0.25))) * 2 / len(known) ** (1 / 3)
-    wanted = max(spread / _MOST_BINS, float(spacing))
+    wanted = float(max(most, spacing))
     power = 10.0 ** np.floor(np.log10(wanted))
     return float(next(power * step for step in (1, 2, 2.5, 5, 10) if power * step >= wanted * (1 - 1e-9)))
 

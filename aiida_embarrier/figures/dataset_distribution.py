@@ -73,16 +73,8 @@ def value_histogram(frame: pd.DataFrame, statistics: Statistics) -> Figure:
     ]
     if len(beyond):
         farthest = beyond[np.abs(beyond - statistics.numbers['median']).argmax()]
-        notes.append(f'{_rows(len(beyond))} beyond the axis, up to {farthest:.3g}')
-    axes.annotate(
-        '\n'.join(note.strip() for note in notes),
-        (0.985, 0.60),
-        xycoords='axes fraction',
-        ha='right',
-        va='top',
-        fontsize=9,
-        linespacing=1.5,
-    )
+        notes.append(f'{_rows(len(beyond))} beyond the axis, the farthest at {farthest:.3g}')
+    axes.set_title('; '.join(note.strip() for note in notes), fontsize=9)
     axes.axvline(statistics.numbers['median'], color='0.35', linewidth=1.1, linestyle='--')
     axes.set_xlabel(axis_label(statistics))
     axes.set_ylabel(f'rows per {table["high"].iloc[0] - table["low"].iloc[0]:g} {statistics.unit or ""}'.rstrip())

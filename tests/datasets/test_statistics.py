@@ -18,6 +18,7 @@ from aiida_embarrier.datasets.importing import read_dataset
 from aiida_embarrier.datasets.statistics import dataset_statistics
 from aiida_embarrier.datasets.statistics_tables import TABLES
 from aiida_embarrier.datasets.tables import check_table
+from aiida_embarrier.datasets.tallies import histogram, nice_width
 
 #: Part B.3 and B.4 of science.md, of all 619 rows; 559 of them are at hand, so no count can be larger.
 IONS = {'Li': 175, 'Ca': 153, 'Na': 109, 'Mg': 106, 'K': 36, 'Zn': 23, 'Rb': 8, 'Al': 7, 'Sr': 2}
@@ -329,7 +330,7 @@ def test_property():
         rows(100, target=targets, flags=None), 'property', target='dielectric constant', unit=None
     )
     assert (found.name, found.quantity, found.unit) == ('dielectric constant', 'target', None)
-    assert 1 < len(found.tables['histogram']) <= 61
+    assert 100 < len(found.tables['histogram']) <= 401, 'one value far out leaves bins for the others'
     assert found.tables['histogram']['n'].sum() == 100
     assert not {'ranges', 'thresholds', 'by_ion', 'paths', 'pairs'} & set(found.tables)
     assert found.tables['elements'].loc[0, 'element'] == 'O'
@@ -352,3 +353,15 @@ def test_property():
 def test_refused(frame, options, message):
     with pytest.raises(ValueError, match=message):
         dataset_statistics(frame, **options)
+
+
+def test_width_of_bins():
+    """Round, near that of Freedman and Diaconis, and not led astray by values far out."""
+    random = np.random.default_rng(3)
+    values = random.normal(size=1000)
+    wide = nice_width(values)
+    assert wide in {0.2, 0.25, 0.5}
+    assert nice_width(1000 * values) == pytest.approx(1000 * wide)
+    assert nice_width(np.append(values, 40.0)) == wide
+    assert len(histogram(np.append(values, 1e6), nice_width(np.append(values, 1e6)))) <= 401
+    assert nice_width([2.0, 2.0]) == nice_width([]) == 1.0

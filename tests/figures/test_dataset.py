@@ -36,7 +36,7 @@ def test_histogram():
     written = ' '.join(texts(figure))
     assert 'migration barrier (eV)' in written
     assert 'rows per 0.25 eV' in written
-    assert '2 rows beyond the axis, up to 9.25' in written
+    assert '2 rows beyond the axis, the farthest at 9.25' in written
     assert axes.get_xlim()[1] < 6.5, 'two outliers do not squeeze the others'
 
 
