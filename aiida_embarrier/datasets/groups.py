@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition
 
-from aiida_embarrier.datasets.schema import GROUPS
+from aiida_embarrier.datasets.schema import GROUPS, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -80,9 +80,13 @@ def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_groups(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a dataset with the labels of its groups, found anew; where rows are left out or added they may change."""
-    labels = group_labels(frame)
-    return frame.drop(columns=[name for name in GROUPS if name in frame]).join(labels)
+    """Return a dataset with the labels of its groups, found anew, and the columns of its schema first.
+
+    Where rows are left out or added, labels may change.
+    """
+    labelled = frame.drop(columns=[name for name in GROUPS if name in frame]).join(group_labels(frame))
+    known = columns_of('barrier' if 'barrier' in frame else 'property')
+    return labelled[[*(name for name in known if name in labelled), *(name for name in labelled if name not in known)]]
 
 
 def _host_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
