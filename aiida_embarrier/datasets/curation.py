@@ -116,9 +116,18 @@ def _meets_flags(frame: pd.DataFrame, condition: Mapping[str, Any]) -> pd.Series
 
 
 def _describe(column: str, condition: Any) -> str:
-    if isinstance(condition, dict):
-        return f'{column}: ' + ', '.join(f'{kind} {value}' for kind, value in condition.items())
-    return f'{column} is not {" or ".join(map(str, condition)) if isinstance(condition, list) else condition}'
+    """Return why a row is left out that does not meet a condition; one without a value meets hardly any."""
+    if not isinstance(condition, dict):
+        condition = {'in': condition}
+    words = {'min': 'is not at least', 'max': 'is not at most', 'in': 'is not', 'not': 'is', 'contains': 'has no'}
+    texts = []
+    for kind, value in condition.items():
+        if kind == 'known':
+            texts.append(f'{column} is {"not known" if value else "known"}')
+        else:
+            listed = ' or '.join(map(str, value)) if isinstance(value, list) else f'{value}'
+            texts.append(f'{column} {words[kind]} {listed}')
+    return ', or '.join(texts)
 
 
 def _split(frame: pd.DataFrame, reasons: Sequence[str | None]) -> Curated:

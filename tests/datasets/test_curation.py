@@ -34,7 +34,7 @@ def test_conditions(barriers):
     both = filter_rows(frame, {'ion': 'Mg', 'barrier': {'max': 0.3}})
     assert list(both.frame['name']) == list(frame['name'][(frame['ion'] == 'Mg') & (frame['barrier'] <= 0.3)])
     assert reasons(both)['Li4P2S7'] == 'ion is not Mg'
-    assert set(both.left_out['reason']) == {'ion is not Mg', 'barrier: max 0.3'}
+    assert set(both.left_out['reason']) == {'ion is not Mg', 'barrier is not at most 0.3'}
 
 
 def test_flags(barriers):
