@@ -114,9 +114,10 @@ def _opening(archive: str, table: str, group: str | None) -> str:
 Without an import, read-only, in a profile of its own (`pip install aiida-embarrier`):
 
 ```console
-verdi profile setup core.sqlite_zip --profile-name reading --filepath {archive} --non-interactive
+verdi profile setup core.sqlite_zip -n -p reading --filepath {archive} --no-set-as-default --broker none \\
+    --first-name A --last-name B --institution C --email reader@localhost
 verdi -p reading node show UUID
-aiida-embarrier list --profile reading
+aiida-embarrier list -p reading
 ```
 
 Or as part of your own database, to go on from it:
