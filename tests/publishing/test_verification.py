@@ -178,18 +178,33 @@ def test_readers_need_no_profile(published, tmp_path):
     assert 'paper.aiida and paper.csv agree: 3 rows' in done.stdout
 
 
-def test_datasets_whose_origins_are_elsewhere(aiida_profile_clean, monkeypatch, tmp_path):
+def test_datasets_whose_origins_are_elsewhere(aiida_profile_clean, tmp_path):
     """Rows name the nodes that they were made of; one that is not in the archive is told."""
     import pandas as pd
     from aiida.orm import Group, Int
 
-    from aiida_embarrier.data.table import TableData
-    from aiida_embarrier.publishing import numbers
+    from aiida_embarrier.data.dataset import DatasetData
+    from aiida_embarrier.publishing.tables import read_numbers
 
-    monkeypatch.setitem(numbers._KINDS, 'dataset', numbers._KINDS['table'])
     known = Int(1).store()
+    rows = pd.DataFrame(
+        {
+            'name': ['a', 'b', 'c'],
+            'lattice': '[[3,0,0],[0,3,0],[0,0,3]]',
+            'species': '["Li"]',
+            'frac_coords': '[[0,0,0]]',
+            'n_atoms': pd.array([1, 1, 1], dtype='Int64'),
+            'target': [0.1, 0.2, 0.3],
+            'origin': [known.uuid, 'elsewhere', None],
+        }
+    )
+    node = DatasetData(rows, schema='property', target='band_gap', target_unit='eV').store()
     group = Group('data').store()
-    group.add_nodes([known, TableData(pd.DataFrame({'origin': [known.uuid, 'elsewhere', None]})).store()])
-    found = publish(plan_publication(group), Files.beside(tmp_path / 'data.aiida'), Description('data'))
-    assert [text.partition(' name as')[0][:25] for text in found.warnings] == ['1 of 2 nodes that the row']
+    group.add_nodes([known, node])
+    files = Files.beside(tmp_path / 'data.aiida')
+    found = publish(plan_publication(group), files, Description('data'))
+    [row] = read_numbers(files.table).to_dict(orient='records')
+    assert (row['kind'], row['uuid'], row['n_rows']) == ('dataset', node.uuid, 3)
+    assert row['content_hash'] == node.base.attributes.get('content_hash')
+    assert found.warnings[0].startswith(f'1 of 2 nodes that the rows of the dataset {node.uuid} name')
     assert found.warnings[0].endswith('such as elsewhere')
