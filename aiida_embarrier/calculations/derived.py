@@ -18,7 +18,6 @@ from aiida_embarrier.data.table import TableData
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiida.orm import Node
     from pymatgen.core import Structure
 
 __all__ = (
@@ -144,7 +143,7 @@ def lowest_ordering(table: TableData) -> str | None:
 
 
 @calcfunction
-def summarise_derivation(parameters: Dict, **nodes: Node) -> Dict:
+def summarise_derivation(parameters: Dict, **nodes: Any) -> Dict:
     """Summarise how a structure was derived.
 
     :param parameters: `branches` (for each branch of the flow chart its `step`, what was `taken` and `why`),
