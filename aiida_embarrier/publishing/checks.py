@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.publishing.privacy import Finding
 
-__all__ = ('Checks', 'Licensed', 'check_contents', 'refuse_licensed')
+__all__ = ('Checks', 'Licensed', 'ancestors', 'check_contents', 'parents_of', 'refuse_licensed')
 
 #: Texts about a node that go out beside its attributes.
 _TEXTS = ('label', 'description', 'attributes', 'extras')

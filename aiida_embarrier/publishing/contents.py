@@ -19,7 +19,7 @@ from aiida.repository import Repository
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ('UnreadableError', 'files_of', 'is_text', 'lines_of', 'pieces', 'texts_of')
+__all__ = ('Readable', 'UnreadableError', 'files_of', 'is_text', 'lines_of', 'pieces', 'texts_of')
 
 CHUNK = 1 << 20
 #: Compressed bytes that are decompressed at once: of what can shrink a thousandfold a small part.

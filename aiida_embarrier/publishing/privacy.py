@@ -39,7 +39,7 @@ _PARTS = 3
 class Finding:
     """Something that tells of people or machines.
 
-    :param kind: what it is, one of :data:`KINDS`.
+    :param kind: what it is, one of ``KINDS``.
     :param value: what would go out; of paths the beginning.
     :param place: where it stands first.
     :param n_places: in how many places it stands.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiida_embarrier.publishing.summary import Summary
     from aiida_embarrier.publishing.verification import Verification
 
-__all__ = ('Files', 'Plan', 'plan_publication', 'publish')
+__all__ = ('Files', 'Plan', 'plan_publication', 'publish', 'to_dict')
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ('check_suffix', 'differences', 'read_numbers', 'write_numbers')
+__all__ = ('ATTRIBUTE_DIGITS', 'SHOWN', 'check_suffix', 'differences', 'read_numbers', 'write_numbers')
 
 #: Columns that other processors and libraries may round otherwise in the last digit, with the relative difference that
 #: passes. Barriers are differences of two numbers, which all compute alike.
@@ -82,7 +82,7 @@ def differences(table: pd.DataFrame, computed: pd.DataFrame, what: str, toleranc
 
     :param computed: the second table; columns that it does not have are not compared.
     :param what: where the second table comes from.
-    :param tolerance: relative difference of numbers that passes; see :data:`TOLERANCES` for those that differ anyway.
+    :param tolerance: relative difference of numbers that passes; some may differ a little anyway.
     """
     found = []
     repeated = table['uuid'][table['uuid'].duplicated()]
