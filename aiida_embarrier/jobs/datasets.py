@@ -41,7 +41,7 @@ class ImportDatasetJob(PlainJob):
 
     :param file: its name there.
     :param name: its name where it came from.
-    :param format: one of the formats of :data:`~aiida_embarrier.datasets.importing.FORMATS`; None to tell by content.
+    :param format: one of the formats of :data:`~aiida_embarrier.datasets.importing.reading.FORMATS`; None to tell by content.
     :param repairs: defects to repair.
     :param source: citation, DOI or address, for rows that have none.
     :param target: name of the property, where the file does not tell.

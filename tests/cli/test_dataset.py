@@ -31,6 +31,7 @@ def run(tmp_path, monkeypatch):
 @pytest.fixture
 def no_profile(monkeypatch):
     """Make loading a profile an error."""
+
     def refuse(*_args, **_kwargs):
         raise AssertionError('this command needs no profile')
 
@@ -184,15 +185,23 @@ def test_assemble(run, worker_code):
         ).store()
 
     good, other, bad = node(0.3), node(0.4), node(0.5, converged=False)
-    found = json.loads(run('assemble', good.pk, other.uuid, good.pk, bad.pk, '--title', 'copper', '--format', 'json'))
+    from aiida.orm import Dict
+
+    literature = {'barrier': 0.45, 'definition': 'literature', 'functional': 'PBE'}
+    entry = Dict({'name': 'from a book', 'source': 'a book', 'literature': literature, 'nodes': {'band': other.uuid}})
+    found = json.loads(
+        run('assemble', good.pk, entry.store().pk, good.pk, bad.pk, '--title', 'copper', '--format', 'json')
+    )
     assert (found['n_rows'], found['title']) == (2, 'copper')
-    assert [entry['name'] for entry in found['left_out']] == ['Cu_Cu_3']
+    assert [entry['name'] for entry in found['left_out']] == ['Cu_Cu_2']
     from aiida.orm import load_node
 
     frame = load_node(found['dataset']).table
-    assert list(frame['name']) == ['Cu_Cu_1', 'Cu_Cu_2']
+    assert list(frame['name']) == ['Cu_Cu_1', 'from a book']
     assert list(frame['origin']) == [good.uuid, other.uuid]
     assert list(frame['barrier']) == pytest.approx([0.3, 0.4])
+    assert frame['literature_barrier'][1] == 0.45
+    assert frame['source'][1] == 'a book'
     assert 'no band is left' in run('assemble', bad.pk, code=1)
     assert "no group 'none'" in run('assemble', '--group', 'none', code=1)
     assert 'name bands or processes' in run('assemble', code=2)
