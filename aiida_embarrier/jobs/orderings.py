@@ -44,6 +44,8 @@ class AverageCrystal(Schema):
         lengths = {name: len(values) for name, values in lists.items()}
         if not self.positions or len(set(lengths.values())) > 1:
             raise ValueError(f'all lists must have one entry for each site, got {lengths}')
+        if len(self.lattice) != 3:
+            raise ValueError(f'lattice must be three rows, got {len(self.lattice)}')
         for name, rows in (('lattice', self.lattice), ('positions', self.positions)):
             if any(len(row) != 3 or not all(map(math.isfinite, row)) for row in rows):
                 raise ValueError(f'{name} must be rows of three finite numbers')

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -73,17 +72,24 @@ def timed(crystal: Structure, name: str) -> dict:
 def alone(path: Path) -> dict:
     """Return time and peak memory for one crystal; for a process of its own."""
     crystal = read_disordered(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    before = peak_mb()
+    start, cpu_start = time.perf_counter(), time.process_time()
     found = find_orderings(crystal, supercell='fit', keep=10)
     return {
         'crystal': path.stem,
         'arrangements': found.count.n_arrangements,
         'distinct': len(found.multiplicities),
         'own_s': round(time.perf_counter() - start, 3),
-        'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        'of_which_before_mb': before // 1024,
+        'own_cpu_s': round(time.process_time() - cpu_start, 3),
+        'peak_mb': peak_mb(),
+        'of_which_imports_mb': before,
     }
+
+
+def peak_mb() -> int:
+    """Return the peak memory of this process; `ru_maxrss` is that of the process that started it, too."""
+    status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+    return int(status['VmHWM'].split()[0]) // 1024
 
 
 def main() -> None:

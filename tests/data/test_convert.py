@@ -6,7 +6,9 @@ from aiida.orm import Dict, StructureData
 from pymatgen.core import Lattice, Structure
 
 from aiida_embarrier.data.convert import (
+    disordered_from_node,
     geometry_from_node,
+    node_from_disordered,
     node_from_geometry,
     node_from_structure,
     structure_from_node,
@@ -68,3 +70,52 @@ def test_disordered_crystal_is_refused():
     node.append_atom(position=(0, 0, 0), symbols=['Li', 'Na'], weights=[0.5, 0.5])
     with pytest.raises(ValueError, match='disordered: order the crystal first'):
         structure_from_node(node)
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_a_disordered_crystal_goes_there_and_back():
+    crystal = Structure(
+        Lattice.cubic(4),
+        [{'Fe2+': 0.25, 'Fe3+': 0.5}, {'Li+': 0.5}, {'Li+': 0.25}, 'O2-'],
+        [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [1.5, 0.5, -0.5]],
+        site_properties={'magmom': [4.0, 0.0, 0.0, 0.0]},
+    )
+    node, kinds = node_from_disordered(crystal)
+    assert [kind.name for kind in node.kinds] == ['FeFe', 'Li', 'Li1', 'O']
+    assert kinds['FeFe'] == {'oxidation_states': [2.0, 3.0], 'magnetic_moment': 4.0}
+    assert kinds['Li1'] == {'oxidation_states': [1.0], 'magnetic_moment': 0.0}
+    again = disordered_from_node(node.store(), kinds)
+    assert [site.species for site in again] == [site.species for site in crystal]
+    assert again.site_properties == crystal.site_properties
+    np.testing.assert_allclose(again.cart_coords, crystal.cart_coords)
+    # what it is without its kinds: elements and occupancies
+    bare = disordered_from_node(node)
+    assert [site.species.as_dict() for site in bare] == [{'Fe': 0.75}, {'Li': 0.5}, {'Li': 0.25}, {'O': 1.0}]
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_an_oxidation_state_of_an_ordered_kind_will_do():
+    node, kinds = node_from_structure(Structure(Lattice.cubic(4), ['Li+', 'F-'], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert [str(site.specie) for site in disordered_from_node(node, kinds)] == ['Li+', 'F-']
+
+
+@pytest.mark.usefixtures('aiida_profile')
+@pytest.mark.parametrize(
+    ('kinds', 'message'),
+    [
+        ({'LiNa': {'oxidation_states': [1]}}, r'has 2 symbols \(Li, Na\) and 1 oxidation states: give one for each'),
+        ({'LiNa': {'charge': 1}}, r"'LiNa' has unknown properties \['charge'\]"),
+    ],
+)
+def test_kinds_of_a_disordered_crystal_that_do_not_fit(kinds, message):
+    node, _ = node_from_disordered(Structure(Lattice.cubic(4), [{'Li': 0.5, 'Na': 0.5}], [[0, 0, 0]]))
+    with pytest.raises(ValueError, match=message):
+        disordered_from_node(node, Dict(kinds))
+
+
+@pytest.mark.usefixtures('aiida_profile')
+def test_a_kind_that_is_no_element_is_refused():
+    node = StructureData(cell=np.eye(3).tolist())
+    node.append_atom(position=(0, 0, 0), symbols=['X'], name='unknown')
+    with pytest.raises(ValueError, match="holds 'X', which is no element"):
+        disordered_from_node(node)
