@@ -108,7 +108,8 @@ def find_bands(
             return _table([])
     for name, condition in (where or {}).items():
         filters.setdefault('and', []).append({f'attributes.{name}': condition})
-    left_out = set() if replaced else replaced_bands()
+    # how many of the newest are left out is not known before: with a limit, all that are
+    left_out = set() if replaced or limit is None else replaced_bands()
     query = QueryBuilder()
     query.append(
         BandData, filters=filters, project=['id', 'uuid', 'ctime', *(f'attributes.{name}' for name in COLUMNS)]
@@ -116,8 +117,11 @@ def find_bands(
     query.order_by({BandData: {'ctime': 'desc'}})
     if limit is not None:
         query.limit(limit + len(left_out))
+    rows = query.all()
+    if not replaced and limit is None:
+        left_out = replaced_bands([row[0] for row in rows])
     # leaving them out here is faster than a query with thousands of PKs
-    return _table([row for row in query.all() if row[0] not in left_out][:limit])
+    return _table([row for row in rows if row[0] not in left_out][:limit])
 
 
 def _table(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:

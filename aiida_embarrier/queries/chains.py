@@ -131,7 +131,10 @@ def _line(row: Mapping[str, Any]) -> str:
         text += f' ({row["pk"]})'
     if row['exit_status']:
         text += f', exit status {row["exit_status"]}'
-    return f'{text}, {row["call"]} of {row["root_process"]} {row["root"]}' if row['call'] else text
+    if row['call'] is None:
+        return text
+    workflow = f'{row["root_process"]} {row["root"]}'
+    return f'{text}, {workflow}' if row['call'] == row['name'] else f'{text}, {row["call"]} of {workflow}'
 
 
 def _rows_of(node: Node) -> list[dict[str, Any]]:

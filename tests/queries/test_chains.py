@@ -36,7 +36,7 @@ def test_back_to_the_crystal(barrier, crystal):
     assert chain_tree(chain).splitlines() == [
         f'band of Al in Al ({made.band.pk})',
         f'└─ PotentialNebCalculation ({made.jobs[0].pk}), neb/iteration_01 of barrier {made.root.pk}',
-        f'   └─ make_endpoints ({chain["pk"][2]}), make_endpoints of barrier {made.root.pk}',
+        f'   └─ make_endpoints ({chain["pk"][2]}), barrier {made.root.pk}',
         f'      └─ source: crystal Al ({crystal.pk})',
     ]
 

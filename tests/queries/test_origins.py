@@ -49,6 +49,9 @@ def listed(*options):
 def test_bands_that_a_later_job_replaced_are_left_out(process):
     _, [first, second] = process(2, ('hop_4', 'hop_7'), 'bands__{}')
     assert replaced_bands() == {band.pk for band in first}
+    assert replaced_bands([first[0].pk]) >= {first[0].pk}
+    assert second[0].pk not in replaced_bands([second[0].pk])
+    assert replaced_bands([]) == set()
     assert {row['pk'] for row in listed()} == {band.pk for band in second}
     assert len(listed('--all')) == 4
     assert [row['pk'] for row in listed('--limit', '1')] == [max(band.pk for band in second)], 'what is left is counted'
