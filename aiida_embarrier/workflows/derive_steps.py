@@ -11,6 +11,7 @@ from aiida.plugins import CalculationFactory
 from aiida_embarrier.calculations.derivation import substitute_and_scale
 from aiida_embarrier.calculations.derived import lowest_ordering, rank_orderings, summarise_derivation
 from aiida_embarrier.engines.base import status_of, why
+from aiida_embarrier.engines.resumption import is_resumed, taking_finished_jobs
 from aiida_embarrier.jobs.schemas import Status
 from aiida_embarrier.workflows.derive_inputs import is_disordered, lookup_inputs
 from aiida_embarrier.workflows.hop_endpoints import HopEndpointsWorkChain
@@ -104,17 +105,18 @@ class CrystalWorkChain(HopEndpointsWorkChain):
         return 'lookup' in self.inputs
 
     def _job(self, entry_point: str, label: str, **inputs: Any) -> Any:
-        """Submit a job of the worker.
+        """Submit a job of the worker; one that was done before is taken from the database in a resumed process.
 
         :param label: name of the step.
         """
         options = self.inputs.worker_options.get_dict() if 'worker_options' in self.inputs else {}
-        return self.submit(
-            CalculationFactory(entry_point),
-            code=self.inputs.worker_code,
-            metadata={'call_link_label': label, 'options': options},
-            **inputs,
-        )
+        with taking_finished_jobs(is_resumed(self.node)):
+            return self.submit(
+                CalculationFactory(entry_point),
+                code=self.inputs.worker_code,
+                metadata={'call_link_label': label, 'options': options},
+                **inputs,
+            )
 
     def look_up(self) -> Any:
         """Search the database, for a crystal with the framework of the parent where an ion is all that is said."""

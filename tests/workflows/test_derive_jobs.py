@@ -34,8 +34,8 @@ def build(toy_codes, worker_code):
     return make
 
 
-@pytest.fixture(autouse=True)
-def _jobs_run_once():
+@pytest.fixture
+def jobs_run_once():
     """Take a job with the same inputs from an earlier test: what is tested here is what becomes of its results."""
     with enable_caching(identifier='aiida.calculations:embarrier.orderings'):
         yield
@@ -49,6 +49,7 @@ def taken(node):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('jobs_run_once')
 def test_ground_state_is_the_ordering_of_lowest_relaxed_energy(build):
     _, node = run_get_node(build(disordered_alloy(), {'relax_host': 'positions', 'relax_orderings': 3}, **ORDERED))
     assert node.is_finished_ok, node.exit_message
@@ -73,6 +74,7 @@ def test_ground_state_is_the_ordering_of_lowest_relaxed_energy(build):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('jobs_run_once')
 def test_ordering_that_fails_leaves_the_others_alone(build):
     """Without any step only those converge whose forces symmetry makes zero."""
     builder = build(disordered_alloy(), {'relax_host': 'positions', 'relax_orderings': 10}, **ORDERED)
@@ -88,6 +90,7 @@ def test_ordering_that_fails_leaves_the_others_alone(build):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('jobs_run_once')
 def test_no_ordering_is_left(build):
     builder = build(disordered_alloy(), {'relax_orderings': 10}, **ORDERED)
     builder.engine_inputs.relax['parameters'] = Dict({'strength': 1.0, 'force_threshold': 1e-9, 'max_steps': 0})
@@ -101,6 +104,7 @@ def test_no_ordering_is_left(build):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('jobs_run_once')
 def test_orderings_that_are_not_relaxed_are_ranked_by_ewald_energy(build):
     _, node = run_get_node(build(disordered_alloy(), {'relax_host': 'none', 'relax_orderings': 10}, **ORDERED))
     assert node.is_finished_ok, node.exit_message
@@ -139,6 +143,24 @@ def test_found_in_a_folder_or_derived(build, folder):
     assert made.is_finished_ok, made.exit_message
     assert (taken(made)['lookup'], taken(made)['source']) == ('not found', 'derived')
     assert structure_from_node(made.outputs.structure).composition.reduced_formula == 'Cu3Pd'
+
+
+@pytest.mark.slow
+def test_what_was_done_is_not_done_again_by_a_process_that_goes_on(build):
+    """The orderings are those of the process before, though the relaxations have to be made again."""
+    from aiida.engine.utils import instantiate_process
+    from aiida.manage import get_manager
+
+    from aiida_embarrier.engines.resumption import RESUMES
+
+    builder = build(disordered_alloy(), {'relax_host': 'none', 'relax_orderings': 2}, **ORDERED)
+    _, before = run_get_node(builder)
+    again = instantiate_process(get_manager().get_runner(), before.get_builder_restart())
+    again.node.base.extras.set(RESUMES, before.uuid)
+    again.execute()
+    [job] = [child for child in again.node.called if child.process_label == 'OrderingsCalculation']
+    assert again.node.is_finished_ok
+    assert job.base.caching.is_created_from_cache
 
 
 @pytest.mark.slow

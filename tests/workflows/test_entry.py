@@ -130,6 +130,10 @@ def test_structure_that_cannot_be_derived(build):
     assert 'Cu' in node.exit_message
     assert node.outputs.derivation['message']
     assert 'entry' not in node.outputs
+    # `resume` starts it again with the same inputs
+    again = node.get_builder_restart()._inputs(prune=True)
+    assert validate_entry(again, None) is None
+    assert again['derive']['parent'].uuid == structure.uuid
 
 
 @pytest.mark.slow
