@@ -47,13 +47,9 @@ def main() -> None:
     load_profile()
     for name, pk in zip(NAMES, sys.argv[1:], strict=False):
         text = graph_of(orm.load_node(int(pk)).outputs.entry).graphviz.pipe(format='svg').decode()
-        # without the UUIDs of nodes that nobody else has
-        text = re.sub(
-            r'<title>.*?</title>\n?', '', re.sub(r'<!--.*?-->\n?', '', text, flags=re.DOTALL), flags=re.DOTALL
-        )
-        path = HERE / f'flow_chart_{name}.svg'
-        path.write_text(text)
-        print(f'wrote {path.name}: {len(text) // 1024} kB')
+        # titles and comments are the UUIDs of nodes that nobody else has
+        text = re.sub(r'<!--.*?-->\n?|<title>.*?</title>\n?', '', text, flags=re.DOTALL)
+        (HERE / f'flow_chart_{name}.svg').write_text(text)
 
 
 if __name__ == '__main__':
