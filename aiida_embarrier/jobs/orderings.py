@@ -99,7 +99,7 @@ class OrderingSettings(Schema):
         the cell as it is.
     :param fix: what the content is fixed for: sites with the same `occupancy`, or each crystallographic `orbit`.
     :param tolerance: by how much rounding to whole atoms may change an occupancy.
-    :param limit: most arrangements that are enumerated, 10 million unless given; for pymatgen most orderings that it
+    :param limit: most arrangements that are enumerated, 5 million unless given; for pymatgen most orderings that it
         proposes, 1000.
     :param keep: how many structures are made, those of lowest Ewald energy; the table has all orderings.
     :param oxidation_states: by symbol in units of e; None for those in the crystal, or else a guess.

@@ -151,7 +151,7 @@ class _Search:
         same = same.ravel()
         seen = np.zeros(subsets.number, dtype=bool)
         block = max(BLOCK_BYTES // (8 * max(fewer, 1) * len(distinct)), 16)
-        positions, sizes, stabilisers = [], [], []
+        filled, sizes, stabilisers = [], [], []
         for start in range(0, subsets.number, block):
             ranks = start + np.flatnonzero(~seen[start : start + block])
             if len(ranks):
@@ -161,16 +161,13 @@ class _Search:
                 images, ranks = images[:, first], ranks[first]
                 seen[images] = True
                 fixed = images == ranks
-                positions.append(chosen[first])
+                marked = np.zeros((len(ranks), n_sites), dtype=np.uint8)
+                np.put_along_axis(marked, chosen[first], 1, axis=1)
+                filled.append(marked if fewer == count else 1 - marked)
                 sizes.append(len(distinct) // fixed.sum(axis=0))
                 stabilisers.append(fixed[same].T)
             self._advance(weight * min(block, subsets.number - start) / subsets.number)
-        chosen = np.concatenate(positions)
-        marked = np.zeros((len(chosen), n_sites), dtype=np.uint8)
-        np.put_along_axis(marked, chosen, 1, axis=1)
-        if fewer != count:
-            marked = 1 - marked
-        return _Orbits(marked, np.concatenate(sizes).astype(np.int64), np.concatenate(stabilisers))
+        return _Orbits(np.concatenate(filled), np.concatenate(sizes).astype(np.int64), np.concatenate(stabilisers))
 
     def _advance(self, part: float) -> None:
         self._done += part

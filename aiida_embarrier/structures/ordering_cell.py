@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ('Cell', 'OrderingCount')
 
+#: Orderings whose charges are held at a time.
+BLOCK = 2**16
+
 #: Sites nearer than this in Å are never both filled in a real crystal, only one of them at a time.
 SPLIT = 1.0
 
@@ -76,16 +79,20 @@ class Cell:
 
     def energies(self, species: np.ndarray, charges: Mapping[Any, float]) -> np.ndarray:
         """Return Ewald energies of arrangements in eV; their species are those of the sets, numbered."""
-        values = np.zeros(species.shape)
-        for members, entry in zip(self.sets, self.contents.sets, strict=True):
-            table = np.array([*(charges[name] for name in entry.species), 0.0])
-            values[:, members] = table[species[:, members]]
         structure = self.contents.structure
         chosen = set(self.sites)
-        fixed = np.array(
-            [0.0 if i in chosen else charges[next(iter(site.species))] for i, site in enumerate(structure)]
-        )
-        return EwaldMatrix(structure).energies(values, self.sites, fixed)
+        holds = [next(iter(site.species)) for site in structure]
+        fixed = np.array([0.0 if index in chosen else charges[name] for index, name in enumerate(holds)])
+        tables = [np.array([*(charges[name] for name in entry.species), 0.0]) for entry in self.contents.sets]
+        matrix = EwaldMatrix(structure)
+        energies = np.empty(len(species))
+        for start in range(0, len(species), BLOCK):
+            block = species[start : start + BLOCK]
+            values = np.zeros(block.shape)
+            for members, table in zip(self.sets, tables, strict=True):
+                values[:, members] = table[block[:, members]]
+            energies[start : start + BLOCK] = matrix.energies(values, self.sites, fixed)
+        return energies
 
     def ordered(self, species: np.ndarray, states: Mapping[Any, float] | None = None) -> Structure:
         """Return the structure of one arrangement.

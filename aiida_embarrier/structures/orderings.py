@@ -31,8 +31,8 @@ __all__ = (
     'find_orderings',
 )
 
-#: Most arrangements that are enumerated unless asked: about a minute, and less than 1 GB, without any symmetry.
-DEFAULT_LIMIT = 10_000_000
+#: Most arrangements that are enumerated unless asked: without any symmetry half a minute of a core and 1.5 GB.
+DEFAULT_LIMIT = 5_000_000
 
 #: Orderings that pymatgen's transformation is asked for unless told: it slows down with their number.
 MOST_PROPOSED = 1000
@@ -145,7 +145,7 @@ def find_orderings(
     :param exact: enumerate all that differ by symmetry; else let pymatgen's order-disorder transformation propose
         orderings and its structure matcher tell them apart.
     :param algorithm: how pymatgen searches: `fast` or `best_first`; the exact mode takes no notice of it.
-    :param limit: most arrangements that are enumerated, 10 million unless given; with pymatgen's transformation most
+    :param limit: most arrangements that are enumerated, 5 million unless given; with pymatgen's transformation most
         orderings that it proposes, 1000.
     :param keep: how many structures are made, the lowest first; None for all.
     :param oxidation_states: by symbol, in units of e; None for those in the structure, or else a guess.
@@ -213,7 +213,7 @@ def _check_limit(count: OrderingCount, limit: int) -> None:
 def _megabytes(count: OrderingCount) -> int:
     """Return about how much memory the distinct orderings take."""
     n_sites = sum(entry['n_sites'] for entry in count.contents)
-    return count.n_distinct * (3 * n_sites + 32) // 10**6 + 100
+    return count.n_distinct * (10 * n_sites + 32) // 10**6 + 100
 
 
 def _counted(progress: Progress | None, count: OrderingCount) -> Callable[[float], None] | None:

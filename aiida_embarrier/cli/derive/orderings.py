@@ -103,7 +103,7 @@ def read_states(texts: tuple[str, ...]) -> dict[str, float]:
     '--limit',
     type=click.IntRange(min=1),
     metavar='N',
-    help='Most arrangements that are enumerated, 10000000 unless given; with --pymatgen most orderings that it '
+    help='Most arrangements that are enumerated, 5000000 unless given; with --pymatgen most orderings that it '
     'proposes, 1000.',
 )
 @click.option(
