@@ -25,6 +25,8 @@ from aiida_embarrier.structures.volumes import scale_volume
 
 #: Ions whose crystals are parents of those that follow.
 PARENTS = ('Li', 'Na', 'Mg', 'Zn', 'Ca', 'K')
+#: Atoms of the largest primitive cells: what does not reduce to so few was stored with atoms off their sites.
+LARGEST = 60
 BEGIN, END = '<!-- volumes: begin -->', '<!-- volumes: end -->'
 
 
@@ -64,9 +66,14 @@ def _rank(row: dict[str, Any]) -> int:
     return PARENTS.index(ion) if ion in PARENTS else len(PARENTS)
 
 
-def predict(parent: dict[str, Any], derived: dict[str, Any]) -> dict[str, Any]:
-    """Return what is predicted for a pair, by bond valences as pymatgen does, and with the states of the parent."""
+def predict(parent: dict[str, Any], derived: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what is predicted for a pair, by bond valences as pymatgen does, and with the states of the parent.
+
+    None where the crystals do not reduce to the same number of atoms, at most `LARGEST`.
+    """
     crystal, other = structure_of(parent), structure_of(derived)
+    if len(crystal) != len(other) or len(crystal) > LARGEST:
+        return None
     exchange = {parent['mobile_species']: derived['mobile_species']}
     plain = scale_volume(substitute(crystal, exchange).structure, crystal)
     carried = scale_volume(substitute(crystal, exchange, guess=True).structure, crystal)
@@ -129,7 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with gzip.open(arguments.dataset) as handle:
         rows = json.load(handle)
-    predictions = [predict(*pair) for pair in pairs_of(rows)]
+    predictions = [found for pair in pairs_of(rows) if (found := predict(*pair)) is not None]
     table = table_of(predictions)
     if arguments.into is not None:
         text = arguments.into.read_text()

@@ -241,6 +241,13 @@ def _doubts(own: Structure, other: Structure) -> list[str]:
                 f'{element} is {parent:+g} in the parent and {derived:+g} in the derived crystal, which is doubtful: '
                 'give oxidation states'
             )
+    symbols = [[species.symbol for species in structure.composition] for structure in (own, other)]
+    uneven = sorted({symbol for symbol in symbols[0] if symbols[1].count(symbol) not in {0, symbols[0].count(symbol)}})
+    if uneven:
+        notes.append(
+            f'{", ".join(uneven)} has several oxidation states in one of the crystals only, and the sum over species '
+            'counts them apart: the volume may be far off'
+        )
     for structure in (own, other):
         charge = structure.charge
         if abs(charge) > 1e-6:

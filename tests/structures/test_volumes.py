@@ -127,6 +127,15 @@ def test_doubtful_oxidation_states_are_named():
     assert any('add up to +1' in note for note in notes)
 
 
+def test_mixed_valence_in_one_crystal_only_is_said():
+    sites = [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5], [0.75, 0.75, 0.5], [0.2, 0.7, 0.5]]
+    parent = Structure(Lattice.cubic(6), ['Na+', 'Ti3+', 'Ti4+', *['O2-'] * 4], sites)
+    derived = Structure(Lattice.cubic(6), ['Mg2+', 'Ti3+', 'Ti3+', *['O2-'] * 4], sites)
+    predicted = scale_volume(derived, parent)
+    assert predicted.radii_used == 'ionic'
+    assert 'Ti has several oxidation states in one of the crystals only' in predicted.warnings[0]
+
+
 def test_elements_without_any_radius_are_refused():
     with pytest.raises(ValueError, match='no radius of He is known'):
         scale_volume(cubic('He', 'Cl', 4.1), cubic('Cs', 'Cl', 4.1))
