@@ -55,6 +55,7 @@ def test_given_and_not_relaxed(build):
     assert node.outputs.summary['formula'] == 'Cu3Au'
 
 
+@pytest.mark.slow
 def test_discharged_with_endpoints(build):
     _, node = run_get_node(build(ordered_alloy(), hops={'ion': 'Cu', 'number': 0}))
     assert node.is_finished_ok, node.exit_message
@@ -77,6 +78,7 @@ def test_discharged_with_endpoints(build):
     assert set(summary['force_evaluations']) == {'relax_host', 'relax_endpoints', 'verify_endpoints'}
 
 
+@pytest.mark.slow
 def test_charged(build):
     """Gold takes the place of an intercalant: the copper that is left is relaxed, and one gold atom put in again."""
     inputs = {'charge_state': {'ion': 'Au', 'state': 'charged'}, 'hops': {'max_length': 4.0}}
