@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiida.orm import Node, QueryBuilder
 from aiida.repository import Repository
 
+from aiida_embarrier.datasets.tables import column_type, read_parquet
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -56,7 +58,8 @@ def files_of(pks: Iterable[int]) -> dict[str, list[tuple[int, str]]]:
 def pieces(stream: Readable, depth: int = DEEPEST) -> Iterator[bytes]:
     """Return a file in pieces of some MB that end with a line: as it is, and decompressed where it is compressed.
 
-    gz, bz2, xz and zip files are opened, one in another too; tar archives keep their files as they are.
+    gz, bz2, xz and zip files are opened, one in another too; tar archives keep their files as they are. Of a parquet
+    file come the texts in its table.
 
     :raises UnreadableError: after what could be read, where a compressed file is cut off or damaged.
     """
@@ -67,6 +70,9 @@ def pieces(stream: Readable, depth: int = DEEPEST) -> Iterator[bytes]:
         return
     if opener is _zipped:
         yield from _zipped(_chunks(head, stream), depth)
+        return
+    if opener is _texts_of_table:
+        yield from _texts_of_table(_chunks(head, stream))
         return
     yield from pieces(_Joined(opener(_chunks(head, stream))), depth - 1)
 
@@ -119,6 +125,7 @@ def _opener(head: bytes) -> Callable[..., Iterator[bytes]] | None:
         (rb'BZh[1-9]1AY&SY', _decompressed(bz2.BZ2Decompressor)),
         (rb'\xfd7zXZ\x00', _decompressed(lzma.LZMADecompressor)),
         (rb'PK\x03\x04', _zipped),
+        (rb'PAR1\x15', _texts_of_table),
     ):
         if re.match(magic, head):
             return opener
@@ -165,6 +172,19 @@ def _zipped(chunks: Iterable[bytes], depth: int) -> Iterator[bytes]:
             shutil.copyfileobj(file, raw)
             yield from lines_of([raw.getvalue()])
             raise UnreadableError(f'it cannot be opened ({error})') from error
+
+
+def _texts_of_table(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Return what stands in the table of a parquet file, whose bytes are compressed: names of columns and texts."""
+    content = b''.join(chunks)
+    try:
+        table = read_parquet(content)
+    except (ValueError, OSError) as error:
+        yield from lines_of([content])
+        raise UnreadableError(f'it cannot be opened ({str(error).splitlines()[0]})') from error
+    for name, column in table.items():
+        texts = column.dropna().unique() if column_type(column) in {'string', 'category'} else ()
+        yield ''.join(f'{text}\n' for text in (name, *texts)).encode()
 
 
 class _Joined:

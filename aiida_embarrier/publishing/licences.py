@@ -46,6 +46,7 @@ class LicenceSearch:
         """Look at the next piece, which begins and ends with whole lines."""
         if not any(word in piece for word in _WORDS):
             return
+        piece = piece.replace(rb'\n', b'\n')  # as JSON writes the end of a line
         for name, pattern in (('data', _DATA), ('output', _OUTPUT), ('title', _TITLE), ('valence', _VALENCE)):
             if name not in self._seen and pattern.search(piece):
                 self._seen.add(name)

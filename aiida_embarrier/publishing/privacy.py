@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import CalcJobNode, Comment, Computer, Group, Log, Node, QueryBuilder, User
 
+from aiida_embarrier.publishing.contents import texts_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -26,9 +28,10 @@ _ANYBODY = {'root', 'user', 'admin', 'aiida', 'nobody', 'ubuntu', 'runner', 'use
 _NO_HOST = {'localhost', 'localhost.localdomain', '127.0.0.1', ''}
 
 _EMAIL = re.compile(r'(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+')
-#: An absolute path of two parts or more, and not one of those that every machine has; no part of a URL or a fraction.
+#: An absolute path of two parts or more, and not one of those that every machine has; no part of a URL or a fraction,
+#: but behind file:// and the options -I and -L of compilers.
 _PATH = re.compile(
-    r'(?<![\w/.~$})\]-])/(?!(?:usr|bin|sbin|dev|proc|sys|etc|lib|lib64)/)[A-Za-z_][\w.+@=-]*(?:/[\w.+@=-]+)+'
+    r'(?:(?<=file://)|(?<=-[IL])|(?<![\w/.~$})\]-]))/(?!(?:usr|bin|sbin|dev|proc|sys|etc|lib|lib64)/)[A-Za-z_][\w.+@=-]*(?:/[\w.+@=-]+)+'
 )
 _HOME = re.compile(r'^/(?:home|Users|users)/([^/]+)')
 #: Of a path so many parts are listed, for the rest differs from job to job.
@@ -116,17 +119,17 @@ def entities(pks: list[int], groups: list[int], findings: PrivateFindings) -> No
     for label, host, description, metadata in query.all():
         place = f'computer {label}'
         findings.add([('host', host)] if host not in _NO_HOST else [], place)
-        texts = (description, metadata.get('workdir'), metadata.get('prepend_text'), metadata.get('append_text'))
-        for text in filter(None, texts):
+        for text in texts_of([description, metadata]):
             findings.add(search(text), place)
     for kind, content in ((Log, 'message'), (Comment, 'content')):
         query = QueryBuilder().append(Node, filters=mine, project='id', tag='node')
         query.append(kind, with_node='node', project=content)
         for pk, text in query.iterall(batch_size=1000):
             findings.add(search(text), f'node {pk}, {kind.__name__.lower()}')
-    query = QueryBuilder().append(Group, filters={'id': {'in': groups}}, project=['label', 'description'])
-    for label, description in query.all() if groups else []:
-        findings.add(search(f'{label}\n{description}'), f'group {label}')
+    query = QueryBuilder().append(Group, filters={'id': {'in': groups}}, project=['label', 'description', 'extras'])
+    for label, *values in query.all() if groups else []:
+        for text in texts_of([label, *values]):
+            findings.add(search(text), f'group {label}')
     _accounts(mine, findings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ('Verification', 'open_archive', 'verify')
 
 CHUNK = 1 << 20
+#: What reading an archive with wrong bytes raises; RuntimeError where they say that a file in it is encrypted.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, FileNotFoundError, EOFError),
+    *(AiidaException, SQLAlchemyError, sqlite3.Error),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def open_archive(path: Path) -> Iterator[SqliteZipBackend]:
     backend = SqliteZipBackend(SqliteZipBackend.create_profile(path.resolve()))
     try:
         yield backend
-    except (zipfile.BadZipFile, AiidaException, SQLAlchemyError, sqlite3.Error, FileNotFoundError, EOFError) as error:
+    except _DAMAGE as error:
         raise ValueError(f'{path} is damaged: {_first_line(error)}. Fetch or write it again') from error
     finally:
         backend.close()

@@ -7,8 +7,10 @@ import lzma
 import tarfile
 import zipfile
 
+import pandas as pd
 import pytest
 
+from aiida_embarrier.datasets.tables import write_parquet
 from aiida_embarrier.publishing.contents import UnreadableError, lines_of, pieces, texts_of
 
 TEXT = b'one\ntwo\nthree\n'
@@ -53,8 +55,22 @@ def test_compressed_files_are_opened(content):
     assert TEXT in all_of(content)
 
 
-def test_text_that_begins_like_a_compressed_file_is_text():
-    assert all_of(b'BZh is no compressed file\n') == b'BZh is no compressed file\n'
+@pytest.mark.parametrize('text', [b'BZh is no compressed file\n', b'PAR1 is no parquet file\n'])
+def test_text_that_begins_like_a_compressed_file_is_text(text):
+    assert all_of(text) == text
+
+
+def test_texts_of_a_table():
+    frame = pd.DataFrame(
+        {'name': ['one', 'two', 'one'], 'value': [1.0, 2.0, 3.0], 'kind': pd.Categorical(['x', 'y', 'x'])}
+    )
+    content = write_parquet(frame)
+    assert all_of(content) == b'name\none\ntwo\nvalue\nkind\nx\ny\n'
+    assert all_of(gzip.compress(content)) == all_of(content)
+    given = pieces(io.BytesIO(content[:-20]))
+    assert next(given)
+    with pytest.raises(UnreadableError, match='cannot be opened'):
+        list(given)
 
 
 def test_no_line_is_cut():

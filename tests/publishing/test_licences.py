@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 
 import pytest
@@ -28,8 +29,9 @@ def found_in(*pieces):
         'numbers\n End of Dataset\n',
         '  PAW_PBE Fe 01Jan1900\n   VRHFIN =Fe: invented\n   TITEL  = PAW_PBE Fe 01Jan1900\n',
         potcar('Li_sv').replace('\n', '\r\n'),
+        json.dumps({'POTCAR': potcar('Li_sv')}),
     ],
-    ids=['whole', 'cut off', 'end', 'head', 'Windows'],
+    ids=['whole', 'cut off', 'end', 'head', 'Windows', 'JSON'],
 )
 def test_potcars(text):
     assert found_in(text) == POTCAR

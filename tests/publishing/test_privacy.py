@@ -1,5 +1,6 @@
 """What tells of people and machines is found in every part that goes out."""
 
+import pandas as pd
 import pytest
 
 from aiida_embarrier.publishing.checks import check_contents
@@ -18,6 +19,8 @@ def search(aiida_profile_clean, aiida_computer):
         ('write to ann.b@uni.example.', {('e-mail', 'ann.b@uni.example')}),
         ('cd /home/ann/run/a1', {('path', '/home/ann/run/…'), ('user', 'ann')}),
         ('in "/scratch/ann"', {('path', '/scratch/ann')}),
+        ('file:///scratch/ann', {('path', '/scratch/ann')}),
+        ('cc -I/scratch/ann -L/scratch/bob', {('path', '/scratch/ann'), ('path', '/scratch/bob')}),
         ('PATH=/opt/vasp:/home/aiida/x', {('path', '/opt/vasp'), ('path', '/home/aiida/x')}),
         ('ran on login.cluster.example', {('host', 'login.cluster.example')}),
         ('ran on login.cluster.example-2', set()),
@@ -44,6 +47,8 @@ def test_everything_that_goes_out(aiida_profile_clean, aiida_computer):
     from aiida.orm import CalcJobNode, Comment, Dict, Group, InstalledCode, Log, RemoteData, User
     from aiida.tools.graph.graph_traversers import get_nodes_export
 
+    from aiida_embarrier.data.table import TableData
+
     user = User(email='eve@uni.example', first_name='Eve', last_name='Doe', institution='Uni').store()
     computer = aiida_computer(label='cluster', hostname='login.cluster.example', transport_type='core.local')
     computer.set_workdir('/scratch/{username}/aiida')
@@ -63,12 +68,15 @@ def test_everything_that_goes_out(aiida_profile_clean, aiida_computer):
     job.logger.report('read /work/log/entry')
     Comment(job, user, 'as in /work/comment/x').store()
     group = Group('paper', description='by gus@uni.example', user=user).store()
-    group.add_nodes(job)
-    closure = get_nodes_export(starting_pks=[job.pk])['nodes']
+    group.base.extras.set('drafts', '/work/gus/drafts')
+    group.add_nodes([job, TableData(pd.DataFrame({'source': ['/work/hal/x.cif']})).store()])
+    closure = get_nodes_export(starting_pks=[node.pk for node in group.nodes])['nodes']
     found = {(entry.kind, entry.value): entry.place for entry in check_contents(closure, groups=[group.pk]).private}
     expected = {
         ('e-mail', 'eve@uni.example'): 'user eve@uni.example',
         ('e-mail', 'gus@uni.example'): 'group paper',
+        ('path', '/work/gus/drafts'): 'group paper',
+        ('path', '/work/hal/x.cif'): '(TableData), file',
         ('e-mail', 'zoe@hpc.example'): 'file job.out',
         ('person', 'Eve Doe'): 'user eve',
         ('person', 'Uni'): 'user eve',

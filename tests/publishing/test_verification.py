@@ -138,7 +138,18 @@ def test_archives_with_wrong_bytes(published):
     with zipfile.ZipFile(published.archive) as archive:
         entry = max(archive.infolist(), key=lambda entry: entry.compress_size * (entry.filename == 'db.sqlite3'))
     middle = entry.header_offset + entry.compress_size // 2
-    content[middle : middle + 40] = b'\0' * 40
+    whole = bytes(content)
+    for position in (middle, entry.header_offset + 80):  # a checksum that is wrong, and what cannot be decompressed
+        content[:] = whole
+        content[position : position + 40] = b'\xff' * 40
+        published.archive.write_bytes(content)
+        assert f'{published.archive} is damaged' in refused(published)
+
+
+def test_archives_that_seem_encrypted(published):
+    content = bytearray(published.archive.read_bytes())
+    entry = content.rindex(b'PK\x01\x02')
+    content[entry + 8] |= 0x41
     published.archive.write_bytes(content)
     assert f'{published.archive} is damaged' in refused(published)
 
