@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from aiida_embarrier.datasets.classes import canonical_crystal_system, canonical_space_group
@@ -64,7 +65,7 @@ class Statistics:
         """Return the units of the columns of a table by their names."""
         places = {'histogram': self.unit, 'hop_lengths': 'Å'}
         units = dict.fromkeys(('low', 'high'), places.get(table))
-        units |= dict.fromkeys(('min', 'median', 'mean', 'max', 'threshold', *_PAIR_BARRIERS), self.unit)
+        units |= dict.fromkeys(('min', 'median', 'mean', 'max', 'spread', 'threshold', *_PAIR_BARRIERS), self.unit)
         return {name: unit for name in self.tables[table] if (unit := units.get(name)) is not None}
 
 
@@ -105,6 +106,9 @@ def dataset_statistics(
     quantity = 'barrier' if is_barrier else 'target'
     rows = _prepared(frame, quantity)
     values = rows[quantity]
+    infinite = rows['name'][np.isinf(values)]
+    if len(infinite):
+        raise ValueError(f'the {quantity} of {infinite.iloc[0]!r} is infinite, so there is no mean: leave the row out')
     width = bin_width if bin_width is not None else BIN_WIDTH if is_barrier else nice_width(values)
     numbers: dict[str, Any] = {'n_rows': len(rows), **summary(values)}
     tables: dict[str, pd.DataFrame] = {'histogram': histogram(values, width)}

@@ -20,6 +20,9 @@ _DIGITS = 9
 #: Most bins that :func:`nice_width` makes: where 98 % of the values lie, and in all.
 _MOST_BINS, _MOST_BINS_IN_ALL = 60, 400
 
+#: Most bins of any histogram: with more, one value far out or a width far too small is a mistake.
+_LIMIT = 20_000
+
 
 def summary(values: ArrayLike) -> dict[str, float | int | None]:
     """Return number, extremes, mean, standard deviation (of a sample, n - 1), median and quartiles of numbers.
@@ -78,7 +81,7 @@ def histogram(values: ArrayLike, width: float) -> pd.DataFrame:
     """Count numbers in bins of equal width, low <= x < high, whose edges are multiples of the width; none is left out.
 
     :return: columns `low`, `high`, `n` and `fraction`; bins between the extremes are there where they are empty, too.
-    :raises ValueError: for a width that is not positive.
+    :raises ValueError: for a width that is not positive, and where there would be too many bins.
     """
     if not width > 0 or not np.isfinite(width):
         raise ValueError(f'the width of a bin is a positive number, got {width}')
@@ -86,6 +89,11 @@ def histogram(values: ArrayLike, width: float) -> pd.DataFrame:
     known = known[~np.isnan(known)]
     if not len(known):
         return pd.DataFrame({'low': [0.0], 'high': [float(width)], 'n': [0], 'fraction': [0.0]})
+    if (known.max() - known.min()) / width > _LIMIT:
+        raise ValueError(
+            f'values from {known.min():g} to {known.max():g} make more than {_LIMIT} bins of {width:g}: take wider '
+            'ones, or mend the values (is one in another unit?)'
+        )
     places = _bins(pd.Series(known), width).to_numpy()
     numbers = np.arange(places.min(), places.max() + 1)
     counts = np.bincount(places - places.min())

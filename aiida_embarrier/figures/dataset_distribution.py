@@ -44,12 +44,13 @@ def value_histogram(frame: pd.DataFrame, statistics: Statistics) -> Figure:
     table = statistics.tables['histogram']
     values = frame[statistics.quantity].to_numpy(dtype=float)
     edges = np.append(table['low'], table['high'].iloc[-1])
+    # a millionth of a bin: edges are rounded, and low <= x < high holds for the rounded ones
+    slack = 1e-6 * (edges[1] - edges[0])
     figure = new_figure(7.2, 3.8)
     axes = figure.add_subplot()
     bottom = np.zeros(len(table))
     for label, chosen, colour in _parts(values, statistics):
-        # half a millionth of a bin: edges are rounded, and low <= x < high holds for the rounded ones
-        places = np.searchsorted(edges, values[chosen] + 1e-6 * (edges[1] - edges[0]), side='right') - 1
+        places = np.searchsorted(edges, values[chosen] + slack, side='right') - 1
         counts = np.bincount(places, minlength=len(table))
         axes.bar(
             table['low'] + 0.025 * np.diff(edges),
@@ -63,10 +64,12 @@ def value_histogram(frame: pd.DataFrame, statistics: Statistics) -> Figure:
         )
         bottom += counts
     low, high = _limits(values)
-    low, high = edges[edges <= low].max(), edges[edges >= high].min() if (edges >= high).any() else edges[-1]
+    # the first edge may lie above the lowest value: edges are rounded
+    low = edges[edges <= low].max(initial=edges[0])
+    high = edges[edges >= high].min(initial=edges[-1])
     axes.set_xlim(low, high)
     axes.set_ylim(0, 1.06 * bottom.max())
-    beyond = values[(values > high) | (values < low)]
+    beyond = values[(values > high + slack) | (values < low - slack)]
     notes = [
         f'median {statistics.numbers["median"]:.3g} (dashed), mean {statistics.numbers["mean"]:.3g} '
         f'{statistics.unit or ""}'
@@ -199,7 +202,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     spread = (high - low) or 1.0
     return (
         float(known.min()) if known.min() > low - 0.25 * spread else low,
-        float(known.max()) * 1.02 if known.max() < high + 0.25 * spread else high,
+        float(known.max()) + 0.02 * spread if known.max() < high + 0.25 * spread else high,
     )
 
 

@@ -245,6 +245,7 @@ def test_tables_can_be_kept(found):
         assert len(table), name
     assert json.loads(json.dumps(found.numbers, allow_nan=False)) == found.numbers
     assert found.units_of('histogram') == {'low': 'eV', 'high': 'eV'}
+    assert found.units_of('materials') == dict.fromkeys(('min', 'max', 'spread'), 'eV')
     assert found.units_of('hop_lengths') == {
         name: 'Å' if name in {'low', 'high'} else 'eV' for name in ('low', 'high', 'min', 'median', 'mean', 'max')
     }
@@ -346,6 +347,9 @@ def test_property():
         (rows(0), {}, 'the dataset has no rows'),
         (rows(barrier=None), {}, "needs the column 'barrier'"),
         (rows(), {'bin_width': 0.0}, 'the width of a bin is a positive number, got 0.0'),
+        (rows(), {'bin_width': 1e-7}, 'make more than 20000 bins of 1e-07: take wider ones'),
+        (rows(2, barrier=[0.4, 4e5]), {}, r'values from 0.4 to 400000 make more than 20000 bins .* in another unit'),
+        (rows(2, barrier=[0.4, np.inf]), {}, "the barrier of 'LiX_1' is infinite"),
         (rows(), {'ranges': (2, 1)}, r'two limits, the lower one first; got \[2, 1\]'),
         (rows(), {'ranges': (1, 2, 3)}, r'two limits, the lower one first; got \[1, 2, 3\]'),
     ],

@@ -50,6 +50,23 @@ def test_histogram_of_a_property():
     assert 'dielectric constant' in texts(figure)
 
 
+@pytest.mark.parametrize(
+    ('targets', 'width', 'limits'),
+    [
+        (np.linspace(-3.0, -0.5, 26), 0.5, (-3.0, 0.0)),
+        ([0.3 - 1e-15, 0.5, 0.7], 0.1, (0.3, 0.8)),
+        ([0.0, 0.0, 0.0], 1.0, (0.0, 1.0)),
+    ],
+    ids=['negative', 'a little below an edge', 'all the same'],
+)
+def test_no_value_is_beyond_the_axis_without_outliers(targets, width, limits):
+    frame = property_rows().head(len(targets)).assign(target=targets)
+    figure = value_histogram(frame, dataset_statistics(frame, 'property', bin_width=width))
+    assert figure.axes[0].get_xlim() == pytest.approx(limits)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == len(targets)
+    assert 'beyond' not in ' '.join(texts(figure))
+
+
 def test_by_ion():
     figure = values_by_ion(FRAME, FOUND)
     (axes,) = figure.axes
