@@ -73,7 +73,7 @@ class Source:
         """Return where the file is to be taken from: an address, or a path on this machine.
 
         :param base: address or folder to use instead of the published one.
-        :raises ValueError: where the file is published nowhere and no base is given.
+        :raises ValueError: where the file is published nowhere and no base is given, and for other kinds of addresses.
         """
         if base is None and self.url is not None:
             return self.url
@@ -84,7 +84,10 @@ class Source:
                 '--from (a folder or an address) or the environment variable EMBARRIER_DATA_URL'
             )
         if is_url(base):
-            return f'{base.rstrip("/")}/{quote(self.path)}'
+            parts = urlsplit(base)  # what follows a question mark, such as a key, stays at the end
+            return urlunsplit(parts._replace(path=f'{parts.path.rstrip("/")}/{quote(self.path)}', fragment=''))
+        if '://' in base:
+            raise ValueError(f'{base} is no address that can be read: http, https and file are understood, or a folder')
         return str(_inside(Path(base), self))
 
 

@@ -7,6 +7,7 @@ seed, and on nothing else: not on the order of the rows, the machine, or what gr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +101,10 @@ def split_dataset(
     :param compare_hops: whether the report looks for equivalent hops, which takes 3 ms for each row or so.
     :raises ValueError: for settings that contradict each other or cannot be met; the message says which.
     """
+    _check_numbers(
+        {'n_test': n_test, 'n_folds': n_folds, 'seed': seed, 'strata': strata},
+        {'test_fraction': test_fraction, 'validation_fraction': validation_fraction},
+    )
     _check(frame, method, group_by, seed, strata, n_folds, validation_fraction)
     rows = frame.sort_values('name', ignore_index=True)
     wanted = _n_test(len(rows), method, test_fraction, n_test, n_folds)
@@ -126,8 +131,16 @@ def split_dataset(
             'fold': pd.array([folds.get(number, pd.NA) for number in range(len(rows))], dtype='Int64'),
         }
     )
-    report = {**parameters, 'n_rows': len(rows), 'parts': _counts(rows, table, groups), 'notes': notes}
+    counted = group_column(rows, 'structural_group').tolist() if method == 'published' else groups
+    report = {**parameters, 'n_rows': len(rows), 'parts': _counts(rows, table, counted), 'notes': notes}
     return Split(table, method, parameters, report, leakage(rows, table, compare_hops=compare_hops))
+
+
+def _check_numbers(whole: Mapping[str, Any], fractions: Mapping[str, Any]) -> None:
+    for kind, values, what in ((Integral, whole, 'a whole number'), (Real, fractions, 'a number')):
+        for name, value in values.items():
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f'{name} is {what}, got {value!r}')
 
 
 def _check(
@@ -172,9 +185,20 @@ def _n_test(n_rows: int, method: str, fraction: float | None, number: int | None
         raise ValueError(f'the share of rows that test lies between 0 and 1, got {fraction}')
     if fraction is None:
         fraction = 0.0 if n_folds is not None else PUBLISHED_FRACTION if method == 'published' else TEST_FRACTION
-    found = round(fraction * n_rows) if number is None else number
+    found = _share(fraction, n_rows, 'test') if number is None else number
     if not 0 <= found < n_rows:
         raise ValueError(f'of {n_rows} rows 0 to {n_rows - 1} can test, got {found}')
+    return found
+
+
+def _share(fraction: float, n_rows: int, part: str) -> int:
+    """Return how many rows a share of them is.
+
+    :raises ValueError: where rounding leaves nothing of it.
+    """
+    found = round(fraction * n_rows)
+    if fraction and not found:
+        raise ValueError(f'{fraction:g} of {n_rows} rows is less than one {part} row: ask for a larger share')
     return found
 
 
@@ -207,7 +231,7 @@ def _drawn(
     quotas = _published_quotas(strata, n_test) if published else _quotas(strata, everything, n_test)
     testing = draw(pool, everything, quotas, (seed, _TEST), fill=not published)
     rest = sorted(set(everything) - set(testing))
-    n_validation = round(parameters['validation_fraction'] * len(rows))
+    n_validation = _share(parameters['validation_fraction'], len(rows), 'validation')
     if n_validation >= len(rest):
         raise ValueError(f'{n_validation} rows to validate leave none of {len(rest)} to train: ask for fewer')
     validating = draw(pool, rest, _quotas(strata, rest, n_validation), (seed, _VALIDATION))

@@ -102,6 +102,17 @@ def test_split_of_a_file(call, file, tmp_path):
     row = next(line for line in shown.splitlines() if line.startswith('family ') and '%' in line)
     assert '0 (0 %)' in row
     assert 'is there already' in call('split', file, '-o', 'split.csv', code=1)
+    call('split', file, '-o', 'split.csv', '--method', 'random', '--n-test', 5, '--no-hops', '--overwrite')
+    assert (pd.read_csv(tmp_path / 'split.csv')['part'] == 'test').sum() == 5
+    call('split', file, '-o', 'split.parquet', '--folds', 4, '--no-hops')
+    assert sorted(pd.read_parquet(tmp_path / 'split.parquet')['fold'].unique()) == [0, 1, 2, 3]
+
+
+def test_files_that_cannot_be_written(call, file, tmp_path):
+    assert "there is no folder 'nowhere'" in call('split', file, '-o', 'nowhere/split.csv', code=1)
+    assert 'x.txt ends in neither .csv nor .parquet' in call('split', file, '--leakage', 'x.txt', code=2)
+    assert 'need files of their own' in call('split', file, '-o', 'a.csv', '--leakage', './a.csv', code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ['small.parquet']
 
 
 def test_split_as_json(call, file):

@@ -383,6 +383,16 @@ def test_published_sources_are_pinned_to_a_commit():
         find_sources('barriers_train')[0].address()
 
 
+def test_addresses():
+    [source] = find_sources('groups.json')
+    path = 'barriers_train/groups.json'
+    assert source.address('https://a.example') == source.address('https://a.example/') == f'https://a.example/{path}'
+    assert source.address('https://a.example/b?key=c/d') == f'https://a.example/b/{path}?key=c/d'
+    assert source.address('file:///b/') == f'file:///b/{path}'
+    with pytest.raises(ValueError, match=r'ftp://a\.example is no address that can be read: http, https and file'):
+        source.address('ftp://a.example')
+
+
 def test_names_of_sources(tmp_path):
     assert {known.collection for known in find_sources('tl')} == {'tl'}
     assert [known.name for known in find_sources('groups.json')] == ['barriers_train/groups.json']

@@ -114,6 +114,8 @@ def test_published_rule():
     for name in split.names('test'):
         tested[name.rpartition('_')[0]] += 1
     assert sum(tested.values()) == 60
+    assert split.report['parts']['test']['n_groups'] == sum(map(bool, tested.values()))
+    assert split.report['parts']['train']['n_groups'] == len(sizes)
     for group, size in sizes.items():
         share = size / 619
         if share < 0.01:
@@ -179,6 +181,11 @@ def test_groups_that_are_too_large(frame):
         ({'validation_fraction': 1.0}, 'between 0 and 1, got 1.0'),
         ({'test_fraction': 1.0}, 'between 0 and 1, got 1.0'),
         ({'test_fraction': 0.1, 'n_test': 3}, 'not both'),
+        ({'test_fraction': 0.005}, '0.005 of 56 rows is less than one test row: ask for a larger share'),
+        ({'validation_fraction': 0.005}, '0.005 of 56 rows is less than one validation row'),
+        ({'n_test': 1.5}, 'n_test is a whole number, got 1.5'),
+        ({'n_folds': '3'}, "n_folds is a whole number, got '3'"),
+        ({'test_fraction': '0.1'}, "test_fraction is a number, got '0.1'"),
         ({'n_test': 56}, 'of 56 rows 0 to 55 can test, got 56'),
         ({'n_test': 50, 'validation_fraction': 0.5}, 'leave none of 6 to train'),
         ({'method': 'source', 'n_test': 3}, 'give no number of them'),

@@ -38,16 +38,17 @@ def OUTPUT(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  (o
     return output(overwrite(command))
 
 
-def check_output(path: Path | None, overwrite: bool) -> None:
+def check_output(path: Path | None, overwrite: bool, option: str = '--output') -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
+    :param option: that names the file.
     :raises click.ClickException: for one that is there already and of a folder that is not.
     :raises click.BadParameter: for a name of another type.
     """
     if path is None:
         return
     if path.suffix not in {'.csv', '.parquet'}:
-        raise click.BadParameter(f'{path} ends in neither .csv nor .parquet', param_hint='--output')
+        raise click.BadParameter(f'{path} ends in neither .csv nor .parquet', param_hint=option)
     if not path.absolute().parent.is_dir():
         raise click.ClickException(f'there is no folder {str(path.parent)!r}')
     if path.exists() and not overwrite:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aiida_embarrier.cli.dataset.results import check_output, write_frame
 from aiida_embarrier.cli.output import Column, echo_json, echo_table
 from aiida_embarrier.cli.params import FORMAT
 
@@ -52,20 +53,24 @@ PARTS = (
     '-o',
     '--output',
     type=click.Path(dir_okay=False, path_type=Path),
-    help='CSV file for the split: name, part, fold.',
+    metavar='FILE',
+    help='File for the split (name, part, fold), .csv or .parquet.',
 )
 @click.option(
     '--leakage',
     'leakage_file',
     type=click.Path(dir_okay=False, path_type=Path),
-    help='CSV file for what each evaluated row shares.',
+    metavar='FILE',
+    help='File for what each evaluated row shares, .csv or .parquet.',
 )
+@click.option('--overwrite', is_flag=True, help='Replace files that are there.')
 @click.option('-p', '--profile', metavar='NAME', envvar='AIIDA_PROFILE', help='AiiDA profile to look for nodes in.')
 @FORMAT
 def command(
     dataset: str,
     output: Path | None,
     leakage_file: Path | None,
+    overwrite: bool,
     profile: str | None,
     no_hops: bool,
     output_format: str,
@@ -80,9 +85,10 @@ def command(
     """
     from aiida_embarrier.cli.dataset.loading import load_frame
 
-    for path in (output, leakage_file):
-        if path is not None and path.exists():
-            raise click.ClickException(f'{path} is there already: remove it or choose another name')
+    for path, option in ((output, '--output'), (leakage_file, '--leakage')):
+        check_output(path, overwrite, option)
+    if output is not None and leakage_file is not None and output.resolve() == leakage_file.resolve():
+        raise click.UsageError('--output and --leakage need files of their own')
     loaded = load_frame(dataset, profile)
     chosen = {key: value for key, value in settings.items() if value is not None}
     if no_hops:
@@ -90,7 +96,7 @@ def command(
     found = _of_file(loaded.frame, chosen) if loaded.node is None else _of_node(loaded.node, chosen)
     for path, key in ((output, 'split'), (leakage_file, 'leakage_table')):
         if path is not None:
-            _write(found[key], path)
+            write_frame(path, found[key])
             found['report'].setdefault('files', []).append(str(path))
     if output_format == 'json':
         echo_json(
@@ -122,12 +128,6 @@ def _of_node(node: Any, settings: dict[str, Any]) -> dict[str, Any]:
     pks = {'process': process.pk, **{key: outputs[key].pk for key in ('split', 'leakage', 'report')}}
     report = {**outputs['report'].get_dict(), 'nodes': pks}
     return {'split': outputs['split'].table, 'leakage_table': outputs['leakage'].table, 'report': report}
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f'.{path.name}.part')
-    table.to_csv(temporary, index=False)
-    temporary.replace(path)
 
 
 def _echo(report: dict[str, Any]) -> None:
