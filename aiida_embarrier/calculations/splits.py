@@ -31,8 +31,8 @@ PARAMETERS = (
 def split_dataset(dataset: TableData, parameters: Dict) -> dict[str, Any]:
     """Split a dataset, and find what its test rows share with its training.
 
-    It took 2 s for 559 rows, most of it for equivalent hops; for many thousands of rows switch them off with
-    `compare_hops`, since a calcfunction keeps its daemon worker from other work.
+    It took 2 s for 559 rows, most of it for equivalent hops. For many thousands of rows, or hundreds in one host,
+    switch them off with `compare_hops`, since a calcfunction keeps its daemon worker from other work.
 
     :param dataset: a dataset, or a table with the columns of one.
     :param parameters: see :data:`PARAMETERS`.

@@ -123,7 +123,8 @@ def leakage(
 
     :param frame: the dataset.
     :param table: `name`, `part`, `fold` of each of its rows.
-    :param compare_hops: whether to look for equivalent hops, which takes 3 ms for each row or so.
+    :param compare_hops: whether to look for equivalent hops; for how long see
+        :func:`~aiida_embarrier.datasets.splits.split_dataset`.
     :param tolerance: of equivalent hops in Å, see :func:`~aiida_embarrier.datasets.equivalence.equivalent_hops`.
     :raises ValueError: where the table names rows that the dataset has not.
     """

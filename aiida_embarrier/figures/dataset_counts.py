@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ('counts_by_label', 'paths_of_materials', 'space_group_in_print')
 
+#: Most characters of a label.
+_LONGEST = 40
+
 
 def counts_by_label(statistics: Statistics, label: str, most: int | None = None) -> Figure:
     """Draw the number of rows by a label as bars, and beside them the range of their values with median and mean.
@@ -26,8 +30,7 @@ def counts_by_label(statistics: Statistics, label: str, most: int | None = None)
     table = statistics.tables[f'by_{label}']
     shown = table.head(most)
     names = shown[label].astype(object).where(shown[label].notna(), 'unknown').tolist()
-    if label == 'space_group':
-        names = [space_group_in_print(name) for name in names]
+    names = [space_group_in_print(name) if label == 'space_group' else _in_print(name) for name in names]
     places = np.arange(len(shown))
     figure = new_figure(7.2, 0.27 * len(shown) + 1.1)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
@@ -65,7 +68,12 @@ def space_group_in_print(symbol: str) -> str:
 
     symbols = (*SpaceGroup.sg_encoding, *SpaceGroup.abbrev_sg_mapping)
     known = {name.replace('_', ''): name for name in symbols}
-    return latexify_spacegroup(known[symbol]) if symbol in known else symbol
+    return latexify_spacegroup(known[symbol]) if symbol in known else _in_print(symbol)
+
+
+def _in_print(label: str) -> str:
+    """Return a label as it is drawn: not longer than the picture is wide, and dollar signs are no formula."""
+    return textwrap.shorten(label, _LONGEST, placeholder=' …').replace('$', r'\$')
 
 
 def paths_of_materials(statistics: Statistics) -> Figure:

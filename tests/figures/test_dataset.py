@@ -94,6 +94,19 @@ def test_most_frequent_only():
     assert '3 of 4; the others have 52 rows' in texts(figure)
 
 
+def test_labels_that_are_no_formula_or_too_long():
+    frame = barrier_rows()
+    labels = [
+        r'$\frac$',
+        'a $ b',
+        'so long that nothing of the picture would be left beside it, were it drawn as it is',
+    ]
+    frame['structural_group'] = [labels[number % 3] for number in range(len(frame))]
+    figure = counts_by_label(dataset_statistics(frame), 'structural_group')
+    written = texts(figure)
+    assert {r'\$\frac\$', r'a \$ b', 'so long that nothing of the picture …'} <= set(written)
+
+
 def test_unknown_labels():
     frame = FRAME.assign(functional=FRAME['functional'].where(FRAME['functional'] == 'GGA'))
     assert 'unknown' in texts(counts_by_label(dataset_statistics(frame), 'functional'))

@@ -48,7 +48,7 @@ PARTS = (
     '--strata', type=int, default=1, metavar='Q', help='Draw equally from Q quantiles of the target; 1 for any.'
 )
 @click.option('--column', 'group_by', metavar='NAME', help='With --method column: whose groups stay together.')
-@click.option('--no-hops', is_flag=True, help='Do not seek equivalent hops, which takes 3 ms for each row or so.')
+@click.option('--no-hops', is_flag=True, help='Do not seek equivalent hops: slow for many hops in one host.')
 @click.option(
     '-o',
     '--output',
