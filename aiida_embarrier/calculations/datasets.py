@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from aiida.orm import Dict, SinglefileData
 from pydantic import ValidationError
 
+from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.plain import PlainCalculation
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.table import TableData
+from aiida_embarrier.datasets.schema import BARRIER
 from aiida_embarrier.jobs.datasets import (
     DATASET_FILE,
     DEFECTS_FILE,
@@ -31,6 +33,20 @@ __all__ = ('AssembleDatasetCalculation', 'ImportDatasetCalculation')
 
 #: Entries of `parameters` that the dataset takes and the job does not.
 _OF_NODE = ('title', 'source')
+#: Columns of a row that nobody may say otherwise: those that follow from its band.
+_OF_BAND = {column.name for column in BARRIER if column.required} | {
+    'barrier_definition',
+    'converged',
+    'engine',
+    'final_frac_coords',
+    'final_lattice',
+    'flags',
+    'functional',
+    'hop_length',
+    'mechanism',
+    'origin',
+    'repairs',
+}
 
 
 class DatasetCalculation(PlainCalculation):
@@ -148,9 +164,12 @@ def validate_import(node: Dict | None, _: Any) -> str | None:
     if node is None:
         return None
     try:
+        check_keys(node.get_dict(), ('format', 'repairs', 'title', 'source', 'target', 'target_unit'))
         _import_job({'name': 'x', **node.get_dict()})
     except ValidationError as error:
         return describe(error)
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -159,9 +178,13 @@ def validate_assembly(node: Dict | None, _: Any) -> str | None:
     if node is None:
         return None
     try:
+        known = ('definition', 'include_unconverged', 'names', 'labels', 'repairs', 'title', 'source')
+        check_keys(node.get_dict(), known)
         _assembly_job({**node.get_dict(), 'bands': {'x': BandEntry(file='x', name='x')}})
     except ValidationError as error:
         return describe(error)
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -181,6 +204,10 @@ def validate_bands_and_entries(inputs: Any, _: Any) -> str | None:
         unknown = sorted(set(parameters.get(key, {})) - set(bands))
         if unknown:
             return f'`{key}` has {unknown[0]!r}, which is no band: choose from {", ".join(sorted(bands))}'
+    for label, columns in parameters.get('labels', {}).items():
+        own = sorted(set(columns) & _OF_BAND)
+        if own:
+            return f'`labels` of {label!r} has {own[0]!r}, which the band tells: leave it out'
     names = [entry.name for entry in _band_entries(bands, entries, parameters).values()]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:

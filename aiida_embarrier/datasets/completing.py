@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition
 
 from aiida_embarrier.datasets.classes import structural_group
 from aiida_embarrier.datasets.defects import DefectReport, find_defects, with_flags
-from aiida_embarrier.datasets.groups import elements_of_row, framework_of_row, with_groups
+from aiida_embarrier.datasets.groups import elements_of_row, framework_of_row, reduced_formula, with_groups
 from aiida_embarrier.datasets.importing.base import frame_of
 from aiida_embarrier.datasets.repairs import repair
 
@@ -104,29 +103,26 @@ def with_labels(
 
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
     """
-    rows: list[dict[str, Any]] = []
+    labels_of = _barrier_labels if schema == 'barrier' else _property_labels
+    found: dict[str, list[Any]] = {}
     for number, row in enumerate(frame.to_dict('records')):
-        labels = {str(key): None if _missing(value) else value for key, value in row.items()}
-        for key, value in (_barrier_labels if schema == 'barrier' else _property_labels)(labels).items():
-            if labels.get(key) is None:
-                labels[key] = value() if callable(value) else value
-        rows.append(labels)
+        for key, value in labels_of(row).items():
+            given = row.get(key)
+            known = given is not None and not pd.isna(given)
+            found.setdefault(key, []).append(given if known else value() if callable(value) else value)
         if progress is not None:
             progress('labels', number + 1, len(frame))
-    return frame_of(rows, schema) if rows else frame
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (np.isscalar(value) and pd.isna(value))
+    # Only these columns are made anew: others keep their types, whatever these are.
+    return frame_of(frame.assign(**{key: pd.Series(values, dtype=object) for key, values in found.items()}), schema)
 
 
 def _property_labels(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {'formula': lambda: Composition(elements_of_row(row)).reduced_formula}
+    return {'formula': lambda: reduced_formula(elements_of_row(row))}
 
 
 def _barrier_labels(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        'formula': lambda: Composition(elements_of_row(row)).reduced_formula,
+        'formula': lambda: reduced_formula(elements_of_row(row)),
         'host': framework_of_row(row) or None,
         'hop_length': lambda: hop_length(row),
         'charge_state': charge_state(row),

@@ -80,8 +80,11 @@ def _meets(frame: pd.DataFrame, column: str, condition: Any) -> pd.Series:
     values = frame[column]
     met = pd.Series(True, index=frame.index)
     for kind, limit in condition.items():
-        if kind in {'min', 'max'} and not pd.api.types.is_numeric_dtype(values):
-            raise ValueError(f'the column {column!r} holds no numbers, so it has no {kind}')
+        if kind in {'min', 'max'}:
+            if not pd.api.types.is_numeric_dtype(values):
+                raise ValueError(f'the column {column!r} holds no numbers, so it has no {kind}')
+            if isinstance(limit, bool) or not isinstance(limit, int | float):
+                raise ValueError(f'{kind} of {column!r} is a number, not {limit!r}')
         if kind == 'min':
             met &= (values >= limit).fillna(False).astype(bool)
         elif kind == 'max':
@@ -91,9 +94,19 @@ def _meets(frame: pd.DataFrame, column: str, condition: Any) -> pd.Series:
         elif kind == 'known':
             met &= values.notna() == bool(limit)
         else:
-            listed = values.isin(limit if isinstance(limit, list) else [limit])
+            listed = values.isin(_like(values, limit if isinstance(limit, list) else [limit]))
             met &= listed if kind == 'in' else ~listed
     return met
+
+
+def _like(column: pd.Series, listed: Sequence[Any]) -> list[Any]:
+    """Return values of a condition as the column has them: a command line tells numbers from text by their looks."""
+    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        return list(listed)
+    try:
+        return [float(value) if isinstance(value, str) else value for value in listed]
+    except ValueError as error:
+        raise ValueError(f'the column {column.name!r} holds numbers: {error}') from error
 
 
 def _meets_flags(frame: pd.DataFrame, condition: Mapping[str, Any]) -> pd.Series:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from aiida_embarrier.datasets.schema import GROUPS, columns_of
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-__all__ = ('base_name', 'elements_of_row', 'framework_of_row', 'group_labels', 'with_groups')
+__all__ = ('base_name', 'elements_of_row', 'framework_of_row', 'group_labels', 'reduced_formula', 'with_groups')
 
 #: Decimals, in Å, to which lengths of lattice vectors are compared.
 _DECIMALS = 2
@@ -42,7 +43,7 @@ def base_name(name: str) -> str:
 
 def elements_of_row(row: Mapping[str, Any]) -> Counter[str]:
     """Return the atoms of a row by their symbols, the migrating ion of a barrier included."""
-    counts = Counter(json.loads(row['species']))
+    counts = Counter(_atoms(row['species']))
     if isinstance(row.get('ion'), str):
         counts[row['ion']] += 1
     return counts
@@ -52,13 +53,30 @@ def framework_of_row(row: Mapping[str, Any]) -> str:
     """Return the reduced formula of a row without the atoms of its migrating ion; empty where nothing else is there."""
     counts = elements_of_row(row)
     counts.pop(row.get('ion') or '', None)
-    return Composition(counts).reduced_formula if counts else ''
+    return reduced_formula(counts) if counts else ''
+
+
+def reduced_formula(counts: Mapping[str, int]) -> str:
+    """Return the reduced formula of numbers of atoms, as pymatgen writes it."""
+    return _formula(tuple(sorted(counts.items())))
+
+
+@lru_cache(maxsize=1 << 15)
+def _formula(counts: tuple[tuple[str, int], ...]) -> str:
+    return Composition(dict(counts)).reduced_formula
+
+
+@lru_cache(maxsize=1 << 15)
+def _atoms(species: str) -> dict[str, int]:
+    """Return the atoms in the column `species`; each row is asked for them several times."""
+    return dict(Counter(json.loads(species)))
 
 
 def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the labels of the four groups for the rows of a dataset, in its order.
 
-    In a dataset of properties, which has no migrating ions, a framework is the whole composition.
+    In a dataset of properties, which has no migrating ions, a framework is the whole composition, and numbers in names
+    join no rows.
 
     :param frame: rows of either schema, with unique names.
     """
@@ -66,7 +84,8 @@ def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
     names = [row['name'] for row in rows]
     hosts = [_host_key(row) for row in rows]
     frameworks = [(framework_of_row(row), row.get('ion') or '') for row in rows]
-    bases = [base_name(name) for name in names]
+    # Names of properties tell no paths: `mp_12` and `mp_13` are other crystals.
+    bases = [base_name(name) if 'ion' in row else name for name, row in zip(names, rows, strict=True)]
     composed = [formula for formula, _ in frameworks]
     return pd.DataFrame(
         {

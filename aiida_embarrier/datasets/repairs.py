@@ -46,18 +46,22 @@ def repair(frame: pd.DataFrame, which: Iterable[str], report: DefectReport | Non
     schema = 'barrier' if 'barrier' in frame else 'property'
     table = (find_defects(frame, schema) if report is None else report).table
     chosen = table[table['defect'].isin(wanted) & table['repairable']]
-    rows = {row['name']: {str(key): value for key, value in row.items()} for row in frame.to_dict('records')}
+    wrong = set(chosen['name'])
+    rows = {row['name']: row for row in frame[frame['name'].isin(wrong)].to_dict('records')}
+    changed: dict[str, dict[str, Any]] = {name: {} for name in rows}
     done = []
     for name, key, detail in zip(chosen['name'], chosen['defect'], chosen['detail'], strict=True):
         row = rows[name]
-        changes = REPAIRS[key](row)
         text = f'{key}: {detail}: {DEFECTS[key].repair}'
         before = json.loads(row['repairs']) if isinstance(row.get('repairs'), str) else []
-        row.update(changes, repairs=json.dumps([*before, text], ensure_ascii=False))
+        changes = {**REPAIRS[key](row), 'repairs': json.dumps([*before, text], ensure_ascii=False)}
+        row.update(changes)
+        changed[name].update(changes)
         done.append({'name': name, 'defect': key, 'repair': text})
     columns = {'name': 'str', 'defect': 'str', 'repair': 'str'}
     return RepairedDataset(
-        _with_rows(frame, rows) if done else frame.copy(), pd.DataFrame(done, columns=list(columns)).astype(columns)
+        _with_changes(frame, changed) if done else frame.copy(),
+        pd.DataFrame(done, columns=list(columns)).astype(columns),
     )
 
 
@@ -74,11 +78,16 @@ def check_key(key: str) -> None:
     raise ValueError(f'there is no repair {key!r}: choose from {known}')
 
 
-def _with_rows(frame: pd.DataFrame, rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a table with values of rows changed, its types kept."""
+def _with_changes(frame: pd.DataFrame, changed: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a table with values of rows changed; columns in which nothing changes stay as they are."""
     from aiida_embarrier.datasets.importing.base import frame_of
 
-    return frame_of([rows[name] for name in frame['name']], 'barrier' if 'barrier' in frame else 'property')
+    new = frame.copy()
+    for column in dict.fromkeys(column for changes in changed.values() for column in changes):
+        old = list(frame[column]) if column in frame else [None] * len(frame)
+        values = [changed.get(name, {}).get(column, value) for name, value in zip(frame['name'], old, strict=True)]
+        new[column] = pd.Series(values, dtype=object, index=frame.index)
+    return frame_of(new, 'barrier' if 'barrier' in frame else 'property')
 
 
 def _remove_coinciding(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from aiida_embarrier.jobs.plain import PlainJob, PlainResult
 from aiida_embarrier.jobs.schemas import Schema
@@ -41,7 +41,7 @@ class ImportDatasetJob(PlainJob):
 
     :param file: its name there.
     :param name: its name where it came from.
-    :param format: one of the formats of :data:`~aiida_embarrier.datasets.importing.reading.FORMATS`; None to tell by content.
+    :param format: one of :data:`~aiida_embarrier.datasets.importing.reading.FORMATS`; None to tell by content.
     :param repairs: defects to repair.
     :param source: citation, DOI or address, for rows that have none.
     :param target: name of the property, where the file does not tell.
@@ -70,6 +70,12 @@ class ImportDatasetJob(PlainJob):
         if value is not None and value not in FORMATS:
             raise ValueError(f'there is no format {value!r} of datasets: choose from {", ".join(FORMATS)}')
         return value
+
+    @model_validator(mode='after')
+    def _unit_of_a_target(self) -> ImportDatasetJob:
+        if self.target_unit is not None and self.target is None:
+            raise ValueError(f'a unit, {self.target_unit!r}, is given and no target: say which property it is of')
+        return self
 
 
 class BandEntry(Schema):

@@ -9,6 +9,7 @@ from aiida_embarrier.datasets.assembling import band_row, why_left_out
 from aiida_embarrier.datasets.completing import complete
 from aiida_embarrier.datasets.importing.base import BARRIER_TARGET, frame_of
 from aiida_embarrier.datasets.schema import check_rows
+from aiida_embarrier.datasets.tables import check_table
 from aiida_embarrier.jobs.datasets import AssembleDatasetJob, DatasetResult
 from aiida_embarrier.worker.datasets_import import write_tables
 from aiida_embarrier.worker.plain import RefusedError
@@ -37,6 +38,7 @@ def run(job: AssembleDatasetJob, context: JobContext) -> DatasetResult:
     try:
         frame = frame_of(rows, 'barrier')
         check_rows(frame, 'barrier')
+        check_table(frame)
         done = complete(
             frame, 'barrier', job.repairs, lambda task, now, total: context.progress(task, now, total, 'rows')
         )

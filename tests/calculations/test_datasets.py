@@ -129,6 +129,9 @@ def test_what_is_refused_at_launch(worker_code):
         ('assemble', {'bands': {'a': good}, 'parameters': Dict({'definition': 'highest'})}, 'definition'),
         ('assemble', {'bands': {'a': good}, 'parameters': Dict({'names': {'b': 'x'}})}, "`names` has 'b', which is no"),
         ('assemble', {'bands': {'a': good, 'b': good}, 'parameters': Dict({'names': {'a': 'b'}})}, "the name 'b'"),
+        ('import', {'file': file, 'parameters': Dict({'file': '/etc/passwd'})}, "unknown parameter 'file'"),
+        ('import', {'file': file, 'parameters': Dict({'target_unit': 'eV'})}, 'given and no target'),
+        ('assemble', {'bands': {'a': good}, 'parameters': Dict({'labels': {'a': {'barrier': 0.1}}})}, 'the band tells'),
         ('assemble', {'bands': {'a': good}, 'entries': {'b': entry}}, "the entry 'b' has no band"),
         ('assemble', {'bands': {'a': good}, 'entries': {'a': entry}}, "the entry 'a' is of the band another"),
     ):

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from potential_systems import vacancy_hop
 
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.cli import main
+from aiida_embarrier.cli.dataset.assemble import _distinct, _inputs
 from aiida_embarrier.cli.dataset.filter import read_conditions
 from aiida_embarrier.datasets.importing import read_dataset
 
@@ -143,8 +145,15 @@ def test_conditions():
         'barrier': {'max': 1.0, 'min': 0.1},
         'flags': {'not': ['close_ion']},
         'name': {'contains': 'MnO'},
-        'jid': {'in': [3.0]},
+        'jid': {'in': ['3']},
     }
+    assert read_conditions(('flags!=a,b', 'flags!=c')) == {'flags': {'not': ['a', 'b', 'c']}}
+    with pytest.raises(click.BadParameter, match='two conditions ion= are given'):
+        read_conditions(('ion=Li', 'ion=Na'))
+
+
+def test_names_of_rows_are_distinct():
+    assert _distinct({'a': 'X', 'b': 'X', 'c': 'X_1', 'd': 'Y'}) == {'a': 'X_2', 'b': 'X_3', 'c': 'X_1', 'd': 'Y'}
 
 
 @pytest.mark.slow
@@ -205,3 +214,15 @@ def test_assemble(run, worker_code):
     assert 'no band is left' in run('assemble', bad.pk, code=1)
     assert "no group 'none'" in run('assemble', '--group', 'none', code=1)
     assert 'name bands or processes' in run('assemble', code=2)
+
+
+def test_bands_that_are_named_beside_their_entries(aiida_profile):
+    """A band that is named itself before its entry keeps the literature value, and rows keep their order."""
+    from aiida.orm import Dict
+
+    from aiida_embarrier.data.band import BandData
+
+    band = BandData(vacancy_hop('Cu')).store()
+    entry = Dict({'name': 'row', 'literature': {}, 'nodes': {'band': band.uuid}}).store()
+    inputs, names = _inputs([band, entry])
+    assert (inputs['entries'].keys(), list(names.values())) == (inputs['bands'].keys(), ['row'])

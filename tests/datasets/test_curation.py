@@ -31,6 +31,8 @@ def test_conditions(barriers):
         assert list(found.left_out['name']) == list(frame['name'][~expected])
         check_rows(found.frame, 'barrier')
     assert frame['mace_relax'].isna().any(), 'some rows have no value'
+    assert list(filter_rows(frame, {'jid': ['3', 4]}).frame['jid']) == [3, 4], 'a command line has texts'
+    assert list(filter_rows(frame.assign(note='12'), {'note': '12'}).frame['jid']) == list(frame['jid'])
     both = filter_rows(frame, {'ion': 'Mg', 'barrier': {'max': 0.3}})
     assert list(both.frame['name']) == list(frame['name'][(frame['ion'] == 'Mg') & (frame['barrier'] <= 0.3)])
     assert reasons(both)['Li4P2S7'] == 'ion is not Mg'
@@ -65,6 +67,8 @@ def test_conditions_that_make_no_sense(barriers):
         ({'ion': {'min': 1}}, 'holds no numbers'),
         ({'flags': ['none']}, "no defect 'none': choose from coinciding_atoms"),
         ({'flags': {'min': 1}}, "flags have no 'min'"),
+        ({'barrier': {'max': '1'}}, "max of 'barrier' is a number, not '1'"),
+        ({'barrier': 'low'}, "the column 'barrier' holds numbers: could not convert string to float: 'low'"),
         ({'barrier': {'max': -1}}, 'no row meets the conditions: loosen them'),
     ):
         with pytest.raises(ValueError, match=message):

@@ -86,24 +86,29 @@ def _inputs(nodes: list[Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the bands and entries of nodes as inputs, each band once, and the names of their rows."""
     from aiida.orm import Dict, ProcessNode, load_node
 
-    bands: dict[str, Any] = {}
-    entries: dict[str, Any] = {}
-    seen: set[str] = set()
-    wanted: dict[str, str] = {}
+    bands_of: dict[str, tuple[Any, Any]] = {}  # by UUID, with the node that named it
+    entry_of: dict[str, Any] = {}
     for node in nodes:
         entry = node.outputs.entry if isinstance(node, ProcessNode) and 'entry' in node.outputs else node
-        has_entry = isinstance(entry, Dict)
-        if has_entry and 'band' not in entry.get('nodes', {}):
-            raise click.ClickException(f'node {entry.pk} is no entry of `embarrier.entry`: it names no band')
-        band = load_node(entry['nodes']['band']) if has_entry else band_of(node)
-        if band.uuid in seen:
-            continue
-        seen.add(band.uuid)
+        if isinstance(entry, Dict):
+            if 'band' not in entry.get('nodes', {}):
+                raise click.ClickException(f'node {entry.pk} is no entry of `embarrier.entry`: it names no band')
+            band = load_node(entry['nodes']['band'])
+            entry_of.setdefault(band.uuid, entry)
+        else:
+            band = band_of(node)
+        bands_of.setdefault(band.uuid, (node, band))
+    bands: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
+    wanted: dict[str, str] = {}
+    for uuid, (node, band) in bands_of.items():
         label = f'band_{len(bands):04d}'
         bands[label] = band
-        if has_entry:
-            entries[label] = entry
-        wanted[label] = (entry.get('name') if has_entry else None) or _name_of(node, band)
+        name = None
+        if uuid in entry_of:  # also where the band was named before its entry
+            entries[label] = entry_of[uuid]
+            name = entries[label].get('name', None)
+        wanted[label] = name or _name_of(node, band)
     inputs = {'bands': bands, **({'entries': entries} if entries else {})}
     return inputs, _distinct(wanted)
 
@@ -118,8 +123,13 @@ def _name_of(node: Any, band: Any) -> str:
 def _distinct(names: dict[str, str]) -> dict[str, str]:
     """Return names with a number behind where several rows would have the same one."""
     counts, numbers = Counter(names.values()), Counter[str]()
+    taken = {name for name, count in counts.items() if count == 1}
     found = {}
     for label, name in names.items():
-        numbers[name] += 1
-        found[label] = f'{name}_{numbers[name]}' if counts[name] > 1 else name
+        new = name
+        while counts[name] > 1 and (new == name or new in taken):
+            numbers[name] += 1
+            new = f'{name}_{numbers[name]}'
+        taken.add(new)
+        found[label] = new
     return found

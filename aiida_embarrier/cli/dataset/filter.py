@@ -110,15 +110,19 @@ def read_conditions(texts: tuple[str, ...]) -> dict[str, Any]:
                 entry = float(value)
             except ValueError as error:
                 raise click.BadParameter(f'{value!r} in {text!r} is no number', param_hint='--where') from error
-        conditions.setdefault(column, {})[kind] = entry
+        entries = conditions.setdefault(column, {})
+        if kind == 'not' and kind in entries:
+            entry = [*entries[kind], *entry]
+        elif kind in entries:
+            raise click.BadParameter(
+                f'two conditions {column}{sign} are given: all conditions have to be met, so give the narrower one; '
+                f'values of which one has to be there are listed, as in ion=Li,Na',
+                param_hint='--where',
+            )
+        entries[kind] = entry
     return conditions
 
 
 def _value(text: str) -> Any:
-    """Return a value as text, a number or a truth value, whichever it looks like."""
-    if text.lower() in {'true', 'false'}:
-        return text.lower() == 'true'
-    try:
-        return float(text) if re.fullmatch(r'[+-]?[\d.]+(e[+-]?\d+)?', text) else text
-    except ValueError:
-        return text
+    """Return a truth value for one, else the text: columns of numbers take it as a number."""
+    return text.lower() == 'true' if text.lower() in {'true', 'false'} else text

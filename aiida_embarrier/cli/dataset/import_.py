@@ -55,6 +55,8 @@ def command(
     ends), one of the property tables, or a table of this package (CSV or parquet).
     """
     check_output(output, overwrite)
+    if about['target_unit'] is not None and about['target'] is None:
+        raise click.UsageError('a --unit is that of a --target: say which property it is')
     if output is not None:
         _into_file(file, file_format, repairs, output, about, output_format)
         return

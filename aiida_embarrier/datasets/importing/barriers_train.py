@@ -14,9 +14,10 @@ from aiida_embarrier.datasets.importing.base import (
     DatasetError,
     barrier_row,
     check_cell,
+    check_ion,
     clean,
-    frame_of,
     number,
+    read_rows,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     :raises DatasetError: naming the row and the tag that does not fit.
     """
-    return frame_of([_row(row, index) for index, row in enumerate(rows)], 'barrier')
+    return read_rows(rows, _row)
 
 
 def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise DatasetError(f'{where}: the structure cannot be read: {error}') from error
     check_cell(crystal, where)
+    check_ion(row['mobile_species'], where)
     _check_consistency(row, crystal, path, where)
     predictions = row.get('published_predictions_eV') or {}
     labels = {

@@ -12,7 +12,7 @@ import pandas as pd
 from aiida_embarrier.datasets.schema import columns_of, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = (
     'MIN_VOLUME',
@@ -20,10 +20,13 @@ __all__ = (
     'DatasetError',
     'ImportedDataset',
     'Target',
+    'check_cell',
+    'check_ion',
     'clean',
     'frame_of',
     'number',
     'read_crystal',
+    'read_rows',
 )
 
 #: Volume of an atom in Å³ below which lengths are no Å: diamond, the densest crystal, has 5.7.
@@ -176,6 +179,37 @@ def number(value: Any, where: str) -> float:
     return found
 
 
+def read_rows(rows: Sequence[dict[str, Any]], read: Callable[[dict[str, Any], int], dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows of a published file as a table of barriers.
+
+    :param read: makes a row of the schema of one of the file and its number there.
+    :raises DatasetError: naming the row that does not fit.
+    """
+    found = []
+    for index, row in enumerate(rows):
+        try:
+            found.append(read(row, index))
+        except DatasetError:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f'row {clean(row.get("sys_name")) or index}: a tag holds what its format does not have there '
+                f'({type(error).__name__}: {error}); take the file from its source again'
+            ) from error
+    return frame_of(found, 'barrier')
+
+
+def check_ion(ion: Any, where: str) -> None:
+    """Refuse what is no element as a migrating ion.
+
+    :raises DatasetError: naming it.
+    """
+    from pymatgen.core import Element
+
+    if not isinstance(ion, str) or not Element.is_valid_symbol(ion):
+        raise DatasetError(f'{where}: the migrating ion {ion!r} is no element')
+
+
 def clean(value: Any) -> str | None:
     """Return a label without blanks around it; None for an empty one."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
@@ -227,10 +261,10 @@ def frame_of(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: str) -> p
 def _as(column: pd.Series, dtype: str, name: str) -> pd.Series:
     try:
         if dtype == 'string':
-            text = [value if isinstance(value, str) else str(value) for value in column[column.notna()]]
-            found = pd.Series(np.full(len(column), None, dtype=object), dtype=object)
-            found[column.notna().to_numpy()] = text
-            return pd.Series(found.tolist(), index=column.index)
+            if column.dtype == 'str':
+                return column
+            text = [str(value) if known else None for value, known in zip(column, column.notna(), strict=True)]
+            return pd.Series(text, index=column.index)
         if dtype == 'boolean':
             return column.map(_truth).astype('boolean')
         return column.astype(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -54,7 +55,7 @@ def load_content(source: str | PathLike[str] | bytes, name: str | None = None) -
         raw, called = path.read_bytes(), name or path.name
     if not raw.strip():
         raise DatasetError(f'{called} is empty: download it again')
-    data = _unpacked(raw, called)
+    data = _unpacked(raw, called).removeprefix(codecs.BOM_UTF8)
     kind = 'parquet' if data[:4] == b'PAR1' else 'json' if data.lstrip()[:1] in {b'[', b'{'} else 'csv'
     return Content(called, hashlib.sha256(raw).hexdigest(), _PARSERS[kind](data, called), kind)
 
@@ -75,6 +76,8 @@ def _json(data: bytes, name: str) -> Any:
         found = json.loads(data)
     except UnicodeDecodeError as error:
         raise DatasetError(f'{name} is no text: {error}') from error
+    except RecursionError as error:
+        raise DatasetError(f'{name} is no dataset: its JSON is nested too deeply') from error
     except json.JSONDecodeError as error:
         where = 'ends too early' if error.pos >= len(data.decode(errors='replace').rstrip()) - 1 else 'is no JSON'
         raise DatasetError(f'{name} {where}: {error}; download it again') from error

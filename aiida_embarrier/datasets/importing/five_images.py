@@ -12,9 +12,9 @@ from aiida_embarrier.datasets.importing.base import (
     DatasetError,
     barrier_row,
     clean,
-    frame_of,
     number,
     read_crystal,
+    read_rows,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     :raises DatasetError: naming the row and the tag that does not fit.
     """
-    return frame_of([_row(row, index) for index, row in enumerate(rows)], 'barrier')
+    return read_rows(rows, _row)
 
 
 def name_of(row: dict[str, Any], index: int) -> str:

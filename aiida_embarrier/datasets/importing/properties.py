@@ -46,6 +46,9 @@ def read(frame: pd.DataFrame, name: str, target: Target | None) -> tuple[pd.Data
             f'which property its numbers are cannot be told from its name: say it with --target, or call the file '
             f'{", ".join(f"{known}.parquet" for known in TARGETS)}'
         )
+    missing = [key for key in ('lattice', 'frac_coords') if key not in frame]
+    if missing:
+        raise DatasetError(f'it has no column {missing[0]}: every row of a dataset needs a structure')
     scaled = 'target' not in frame or frame['target'].isna().all()
     column = 'target_scaled' if scaled else 'target'
     if column not in frame:

@@ -11,6 +11,7 @@ import pandas as pd
 from aiida_embarrier.datasets.importing.base import BARRIER_TARGET, DatasetError, ImportedDataset, Target, frame_of
 from aiida_embarrier.datasets.importing.content import Content, load_content
 from aiida_embarrier.datasets.schema import check_rows
+from aiida_embarrier.datasets.tables import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,8 +101,11 @@ def read_dataset(
     if source_text is not None:
         frame['source'] = frame['source'].fillna(source_text) if 'source' in frame else source_text
         frame = frame_of(frame, schema)
+    if not len(frame):
+        raise DatasetError(f'{content.name} holds no rows')
     try:
         check_rows(frame, schema)
+        check_table(frame)
     except ValueError as error:
         raise DatasetError(f'{content.name}: {error}') from error
     try:

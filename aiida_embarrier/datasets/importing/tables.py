@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiida_embarrier.datasets.importing.base import BARRIER_TARGET, Crystal, DatasetError, Target, check_cell, frame_of
+from aiida_embarrier.datasets.importing.base import (
+    BARRIER_TARGET,
+    Crystal,
+    DatasetError,
+    Target,
+    check_cell,
+    check_ion,
+    frame_of,
+)
 from aiida_embarrier.datasets.schema import columns_of
 
 if TYPE_CHECKING:
@@ -45,6 +53,9 @@ def _check_row(row: dict[str, Any]) -> None:
     except (TypeError, ValueError) as error:
         raise DatasetError(f'{where}: lattice, species, frac_coords and path are JSON: {error}') from error
     check_cell(crystal, where)
+    if path is not None:
+        check_ion(row.get('ion'), where)
+        _check_final(row, crystal, where)
     if path is not None and (path.ndim != 2 or path.shape[1] != 3 or len(path) < 2 or not np.all(np.isfinite(path))):
         raise DatasetError(
             f'{where}: a path is two or more positions of three numbers, this one has shape {path.shape}'
@@ -52,3 +63,16 @@ def _check_row(row: dict[str, Any]) -> None:
     n_atoms = len(crystal.species) + (path is not None)
     if row['n_atoms'] != n_atoms:
         raise DatasetError(f'{where}: n_atoms is {row["n_atoms"]}, its species are {n_atoms}')
+
+
+def _check_final(row: dict[str, Any], initial: Crystal, where: str) -> None:
+    """Refuse a final state that is none of the atoms of the initial one."""
+    own = {key: row[key] for key in ('final_lattice', 'final_frac_coords') if isinstance(row.get(key), str)}
+    try:
+        values = {key: np.array(json.loads(text), dtype=float) for key, text in own.items()}
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f'{where}: {" and ".join(own)} are JSON: {error}') from error
+    final = Crystal(
+        values.get('final_lattice', initial.lattice), initial.species, values.get('final_frac_coords', initial.coords)
+    )
+    check_cell(final, f'{where}, final state')

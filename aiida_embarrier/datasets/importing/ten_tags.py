@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.datasets.classes import CRYSTAL_SYSTEMS, canonical_crystal_system
-from aiida_embarrier.datasets.importing.base import clean, frame_of, number, read_crystal
+from aiida_embarrier.datasets.importing.base import clean, number, read_crystal, read_rows
 from aiida_embarrier.datasets.importing.five_images import name_of
 from aiida_embarrier.datasets.importing.pairs import row_of_ends
 
@@ -26,7 +26,7 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
     classes = [canonical_crystal_system(clean(row.get('crystal_class'))) for row in rows]
     systems = sum(label in CRYSTAL_SYSTEMS for label in classes) > len(rows) / 2
     column = 'crystal_system' if systems else 'structural_class'
-    return frame_of([_row(row, index, column) for index, row in enumerate(rows)], 'barrier')
+    return read_rows(rows, lambda row, index: _row(row, index, column))
 
 
 def _row(row: dict[str, Any], index: int, class_column: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida_embarrier.datasets.importing.base import clean, frame_of, number, read_crystal
+from aiida_embarrier.datasets.importing.base import clean, number, read_crystal, read_rows
 from aiida_embarrier.datasets.importing.five_images import name_of
 from aiida_embarrier.datasets.importing.pairs import row_of_ends
 
@@ -19,7 +19,7 @@ def read(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     :raises DatasetError: naming the row and the tag that does not fit.
     """
-    return frame_of([_row(row, index) for index, row in enumerate(rows)], 'barrier')
+    return read_rows(rows, _row)
 
 
 def _row(row: dict[str, Any], index: int) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Datasets come out of every format alike; damaged files and rows that are not whole are refused."""
 
+import codecs
 import gzip
+import io
 import json
 import time
 
@@ -266,6 +268,50 @@ def test_tables_that_do_not_fit(barriers):
         (frame.assign(name='same'), "more than once \\('same'\\)"),
         (frame.assign(barrier=[0.1, np.nan]), 'row 1 .MgTb2Se4. has no barrier'),
         (frame.assign(barrier=['a', 'b']), "the column 'barrier' is no float64"),
+        (frame.assign(ion='Qq'), "the migrating ion 'Qq' is no element"),
+        (
+            frame.assign(final_frac_coords='[[0,0,0]]'),
+            'final state: 206 species and coordinates of shape .1, 3. do not',
+        ),
+        (frame.assign(final_lattice='[1,2]'), 'final state: the lattice is not three vectors'),
+        (frame.assign(final_lattice='x'), 'final_lattice are JSON'),
+        (frame[:0], 'the file holds no rows'),
     ):
         with pytest.raises(DatasetError, match=message):
             read_dataset(wrong.to_csv(index=False).encode())
+    mixed = frame.assign(note=[[1.0, 2.0], [3.0]])
+    buffer = io.BytesIO()
+    mixed.to_parquet(buffer)
+    with pytest.raises(DatasetError, match="the column 'note' holds ndarray, which no table keeps"):
+        read_dataset(buffer.getvalue())
+
+
+def test_columns_of_others_keep_their_types(barriers):
+    """What is beside the columns of a schema comes back as it was, with gaps, and where rows are repaired."""
+    frame = barriers.frame.head(4).assign(
+        checked=pd.array([True, None, False, None], dtype='boolean'),
+        number=pd.array([2**60 + 1, None, 1, 2], dtype='Int64'),
+        kind=pd.Categorical(['a', 'b', 'a', None]),
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    found = read_dataset(buffer.getvalue(), repairs=['class_alias'])
+    assert len(found.repairs)
+    pd.testing.assert_frame_equal(found.frame[['checked', 'number', 'kind']], frame[['checked', 'number', 'kind']])
+    write_parquet(found.frame)
+
+
+def test_tags_of_the_wrong_kind(source):
+    """A tag that holds what nobody expects there is named with its row, and files may begin with a mark of UTF-8."""
+    row = source[1][0]
+    for changes, message in (
+        ({'published_predictions_eV': [1]}, f'row {row["sys_name"]}: a tag holds what its format does not have there'),
+        ({'n_atoms': '6'}, f'row {row["sys_name"]}: a tag holds what'),
+        ({'mobile_species': ['Li']}, "the migrating ion .'Li'. is no element"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            read_dataset(json.dumps([{**row, **changes}]).encode())
+    with pytest.raises(DatasetError, match='nested too deeply'):
+        read_dataset(b'[' * 100_000)
+    marked = read_dataset(codecs.BOM_UTF8 + json.dumps([row]).encode())
+    assert list(marked.frame['name']) == [row['sys_name']]
