@@ -8,13 +8,14 @@ the splitting parameter eta of the sum, so that energies of cells of one content
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.core import Composition, Species, Structure
+
+from aiida_embarrier.structures.oxidation_guess import likely_states
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -26,10 +27,6 @@ __all__ = ('EwaldMatrix', 'find_charges')
 
 #: Orderings whose energies are computed together: their charges take some megabytes.
 BLOCK = 4096
-
-#: Guessing oxidation states takes minutes for more elements, or for more ways to share out the states of one.
-MOST_ELEMENTS = 8
-MOST_WAYS = 500_000
 
 #: Where no oxidation states make the cell neutral, those are taken that make it least charged, up to this (e).
 LARGEST_CHARGE = 4
@@ -79,7 +76,7 @@ def find_charges(
     """Return the charge of each species of a cell in units of e.
 
     Oxidation states that are given come first, then those in the file, then those that balance the charges of the cell
-    and are the likeliest by their frequency in the ICSD (pymatgen's `oxi_state_guesses`), or leave it least charged; a
+    and are the likeliest by their frequency in the ICSD, as pymatgen guesses them, or leave it least charged; a
     guess may be a mean of several states of one element, and an alloy has none.
 
     :param given: oxidation states by symbol.
@@ -149,15 +146,8 @@ def _guess(atoms: Counter[Any]) -> dict[str, float] | None:
     # An alloy has no ions.
     if len(composition) < 2 or all(element.is_metal for element in composition.elements):
         return None
-    # Of each element pymatgen tries all ways to share its states out among its atoms.
-    ways = [
-        math.comb(round(count) + len(element.icsd_oxidation_states or ()), round(count))
-        for element, count in composition.items()
-    ]
-    if max(ways) > MOST_WAYS or len(ways) > MOST_ELEMENTS:
-        return None
     for charge in sorted(range(-LARGEST_CHARGE, LARGEST_CHARGE + 1), key=abs):
-        guesses = composition.oxi_state_guesses(target_charge=charge)
-        if guesses and min(guesses[0].values()) < 0 < max(guesses[0].values()):
-            return {str(symbol): float(state) for symbol, state in guesses[0].items()}
+        guess = likely_states(composition, charge=charge)
+        if guess is not None and min(guess.values()) < 0 < max(guess.values()):
+            return guess
     return None

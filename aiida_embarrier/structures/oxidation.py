@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from pymatgen.analysis.bond_valence import BVAnalyzer
 from pymatgen.core import Element, Species, Structure
 
 from aiida_embarrier.structures.crystals import check_element
-from aiida_embarrier.structures.ewald import MOST_WAYS
+from aiida_embarrier.structures.oxidation_guess import likely_states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,19 +116,10 @@ def guess_oxidation_states(
             except ValueError:  # no assignment that fits: another way may be found
                 pass
     composition = bare.composition.reduced_composition
-    # pymatgen tries all ways to share the states of each element out among its atoms, which may take for ever.
-    ways = [
-        math.comb(round(count) + len(element.icsd_oxidation_states or ()), round(count))
-        for element, count in composition.items()
-        if element.symbol not in given
-    ]
-    if max(ways, default=0) > MOST_WAYS:
+    guess = likely_states(composition, given)
+    if guess is None:
         return None
-    overrides = {element: [state] for element, state in given.items()}
-    guesses = composition.oxi_state_guesses(oxi_states_override=overrides or None)
-    if not guesses:
-        return None
-    return [float(guesses[0][symbol]) for symbol in symbols], 'composition'
+    return [guess[symbol] for symbol in symbols], 'composition'
 
 
 @dataclass(frozen=True)
