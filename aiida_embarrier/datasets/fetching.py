@@ -151,8 +151,10 @@ def _write(response: Response, address: str, part: Path, n_bytes: int | None, re
     if total is not None:
         _check_length(shown, total, n_bytes)
         _check_room(part, total - start)
+    if not start:
+        part.unlink(missing_ok=True)  # what is there must never go under the name of the new version
     _remember(part, address, response)
-    with part.open('ab' if start else 'wb') as handle:
+    with part.open('ab') as handle:
         done = start
         report(done, total or n_bytes)
         # The bytes as they are sent: some servers label every .gz file as a compressed one, to be unpacked on its way.
