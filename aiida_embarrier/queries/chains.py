@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiida.orm import Node
 
     from aiida_embarrier.data.table import TableData
-    from aiida_embarrier.queries.descriptions import Description
+    from aiida_embarrier.queries.descriptions import NodeDescription
     from aiida_embarrier.queries.links import Call, Link
 
 __all__ = ('CHAIN_COLUMNS', 'chain_of', 'chain_of_row', 'chain_tree')
@@ -188,14 +188,14 @@ def _climb(node: Node) -> tuple[dict[int, int], list[Link]]:
     return levels, [link for links in known.values() for link in links]
 
 
-def _literature_of(workflows: set[int], known: Mapping[int, int]) -> dict[int, Description]:
+def _literature_of(workflows: set[int], known: Mapping[int, int]) -> dict[int, NodeDescription]:
     """Return what of the inputs of work chains comes from the literature and is not in the chain yet."""
     inputs = {link.source for link in links_into(workflows, (LinkType.INPUT_WORK,))} - known.keys()
     return {pk: entry for pk, entry in describe_nodes(inputs).items() if entry.is_literature}
 
 
 def _row(
-    entry: Description, arriving: list[Link], made_by: Mapping[int, int], described: Mapping[int, Description]
+    entry: NodeDescription, arriving: list[Link], made_by: Mapping[int, int], described: Mapping[int, NodeDescription]
 ) -> dict[str, Any]:
     """Return the row of a node.
 
@@ -224,7 +224,7 @@ def _row(
     }
 
 
-def _called(pk: int, calls: list[Call], described: Mapping[int, Description]) -> dict[str, Any]:
+def _called(pk: int, calls: list[Call], described: Mapping[int, NodeDescription]) -> dict[str, Any]:
     """Return by whom a process was called."""
     labels = [call.label for call in reversed(calls) if call.label is not None]
     root = calls[-1].caller if calls else pk

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Composition
 
-__all__ = ('Description', 'composition_of', 'describe_nodes')
+__all__ = ('NodeDescription', 'composition_of', 'describe_nodes')
 
 #: Types of data that are settings where no process made them; all others were put in as what is computed.
 SETTINGS = (
@@ -30,7 +30,7 @@ WIDTH = 80
 
 
 @dataclass(frozen=True)
-class Description:
+class NodeDescription:
     """What a node says of itself.
 
     :param type_name: name of its class.
@@ -84,7 +84,7 @@ class Description:
         return self.label or self.type_name
 
 
-def describe_nodes(pks: Iterable[int]) -> dict[int, Description]:
+def describe_nodes(pks: Iterable[int]) -> dict[int, NodeDescription]:
     """Return what nodes are by their PKs, in one query."""
     wanted = sorted(set(pks))
     if not wanted:
@@ -93,7 +93,7 @@ def describe_nodes(pks: Iterable[int]) -> dict[int, Description]:
         Node, filters={'id': {'in': wanted}}, project=['id', 'uuid', 'node_type', 'label', 'ctime', 'attributes']
     )
     return {
-        pk: Description(pk, uuid, node_type.split('.')[-2], node_type, label, ctime, attributes)
+        pk: NodeDescription(pk, uuid, node_type.split('.')[-2], node_type, label, ctime, attributes)
         for pk, uuid, node_type, label, ctime, attributes in query.all()
     }
 
