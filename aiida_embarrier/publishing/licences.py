@@ -1,7 +1,8 @@
 """Content that must not be published: POTCARs, and CIFs of the ICSD.
 
 The type of a node does not tell: a POTCAR can stand in any file of any node, compressed too. What VASP prints of a
-POTCAR into an OUTCAR (title, VRHFIN, ENMAX and the like, below a line that begins with ``POTCAR:``) is no potential and may be shown.
+POTCAR into an OUTCAR (title, VRHFIN, ENMAX and the like, below a line that begins with ``POTCAR:``) is no potential and
+may be shown.
 """
 
 from __future__ import annotations
