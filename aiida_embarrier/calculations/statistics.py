@@ -34,6 +34,10 @@ def summarise_dataset(dataset: TableData, parameters: Dict | None = None) -> dic
     unknown = sorted(set(settings) - set(SETTINGS))
     if unknown:
         raise ValueError(f'there is no setting {unknown[0]!r} of statistics: choose from {", ".join(SETTINGS)}')
+    for name, value in settings.items():
+        values = [value] if name == 'bin_width' else value
+        if not isinstance(values, list) or not all(isinstance(number, int | float) for number in values):
+            raise ValueError(f'{name} is a {"number" if name == "bin_width" else "list of numbers"}, got {value!r}')
     about = dataset.base.attributes.all
     frame = dataset.table
     schema = about.get('schema_name') or ('barrier' if 'barrier' in frame else 'property')

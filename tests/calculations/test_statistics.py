@@ -47,6 +47,9 @@ def test_plain_table(aiida_profile):
     [
         ({'width': 1}, "there is no setting 'width' of statistics: choose from bin_width, thresholds, ranges"),
         ({'bin_width': -1}, 'the width of a bin is a positive number, got -1'),
+        ({'bin_width': 'a'}, "bin_width is a number, got 'a'"),
+        ({'thresholds': 0.5}, 'thresholds is a list of numbers, got 0.5'),
+        ({'ranges': ['low', 2]}, "ranges is a list of numbers, got ['low', 2]"),
         ({'ranges': [2, 1]}, 'two limits, the lower one first'),
     ],
 )
