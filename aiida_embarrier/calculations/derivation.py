@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict, StructureData
@@ -11,7 +11,14 @@ from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 
-__all__ = ('charge_state', 'substitute_and_scale')
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pymatgen.core import Structure
+
+    from aiida_embarrier.structures.charge_states import ChargeState
+
+__all__ = ('charge_state', 'in_charge_state', 'substitute_and_scale')
 
 SCALING_KEYS = (
     'substitute',
@@ -110,24 +117,33 @@ def charge_state(structure: StructureData, parameters: Dict, kinds: Dict | None 
     :return: `structure`, `kinds`, and `results`: `mechanism` and `sites` for hops in this state, `removed`, `kept`,
         `content`, `oxidation_states_changed`, `warnings` and more.
     """
-    from aiida_embarrier.structures.charge_states import set_charge_state
-
-    settings = parameters.get_dict()
-    check_keys(settings, CHARGE_KEYS)
-    if 'ion' not in settings:
-        raise ValueError('no `ion` is named: give the chemical symbol of the intercalant, such as Li')
-    known = structure_from_node(structure, kinds)
-    made = set_charge_state(
-        known,
-        settings['ion'],
-        settings.get('state', 'discharged' if settings.get('count') is None else 'given'),
-        count=settings.get('count'),
-        remove=settings.get('remove'),
-        indices=settings.get('indices'),
-        oxidation_states=settings.get('oxidation_states'),
-        compensation=settings.get('compensation', 'spread'),
-        guess=settings.get('guess_oxidation_states', False),
-    )
+    made = in_charge_state(structure_from_node(structure, kinds), parameters.get_dict())
     node, table = node_from_structure(made.structure)
     formula = made.structure.composition.reduced_formula
     return {'structure': node, 'kinds': table, 'results': Dict({**made.to_dict(), 'formula': formula})}
+
+
+def in_charge_state(structure: Structure, settings: Mapping[str, Any]) -> ChargeState:
+    """Return a host in the charge state that parameters of :func:`charge_state` describe.
+
+    :raises ValueError: for unknown and missing parameters, values of the wrong kind, and states that there are not.
+    """
+    from aiida_embarrier.structures.charge_states import set_charge_state
+
+    check_keys(settings, CHARGE_KEYS)
+    if 'ion' not in settings:
+        raise ValueError('charge_state: no `ion` is named: give the chemical symbol of the intercalant, such as Li')
+    try:
+        return set_charge_state(
+            structure,
+            settings['ion'],
+            settings.get('state'),
+            count=settings.get('count'),
+            remove=settings.get('remove'),
+            indices=settings.get('indices'),
+            oxidation_states=settings.get('oxidation_states'),
+            compensation=settings.get('compensation', 'spread'),
+            guess=settings.get('guess_oxidation_states', False),
+        )
+    except TypeError as error:
+        raise ValueError(f'a value of the charge state {dict(settings)} is of the wrong kind: {error}') from error

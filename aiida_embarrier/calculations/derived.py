@@ -95,9 +95,12 @@ def numbered(structure: Structure, chosen: Mapping[str, Any]) -> dict[str, Any]:
     if sites is None:
         return result
     options = {key: chosen[key] for key in ('mechanism', 'sites', 'symprec') if key in chosen}
-    hop = hop_between(structure, chosen['ion'], *sites, **options).distinct
-    # so that the hop is found again, however long it is
-    return {**result, 'numbers': [hop.number], 'max_length': max(chosen.get('max_length', 0.0), hop.length + 0.01)}
+    try:
+        hop = hop_between(structure, chosen['ion'], *sites, **options).distinct
+        longest = max(chosen.get('max_length', 0.0), hop.length + 0.01)  # so that it is found again, however long it is
+    except TypeError as error:
+        raise ValueError(f'a value of the hop {dict(chosen)} is of the wrong kind: {error}') from error
+    return {**result, 'numbers': [hop.number], 'max_length': longest}
 
 
 @calcfunction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import Dict
 
-from aiida_embarrier.calculations.derivation import CHARGE_KEYS, SCALING_KEYS
+from aiida_embarrier.calculations.derivation import CHARGE_KEYS, SCALING_KEYS, in_charge_state
 from aiida_embarrier.calculations.derived import HOP_KEYS, hops_in_state, numbered
 from aiida_embarrier.calculations.lookup import LookupCalculation
 from aiida_embarrier.calculations.orderings import OrderingsCalculation
@@ -192,17 +192,7 @@ def _in_charge_state(
     structure: StructureData, kinds: Dict | None, parameters: dict[str, Any]
 ) -> tuple[StructureData, Dict, dict[str, Any]]:
     """Return a crystal in a charge state as nodes that are not stored, and what there is to say of the state."""
-    from aiida_embarrier.structures.charge_states import set_charge_state
-
-    if 'ion' not in parameters:
-        raise ValueError('charge_state: no `ion` is named: give the chemical symbol of the intercalant, such as Li')
-    options = {name: value for name, value in parameters.items() if name not in ('ion', 'state')}
-    made = set_charge_state(
-        structure_from_node(structure, kinds),
-        parameters['ion'],
-        parameters.get('state', 'discharged' if options.get('count') is None else 'given'),
-        **options,
-    )
+    made = in_charge_state(structure_from_node(structure, kinds), parameters)
     return (*node_from_structure(made.structure), made.to_dict())
 
 

@@ -147,6 +147,7 @@ def test_show_of_what_is_not_done(run, aiida_profile_clean):
     [
         (('--hops', '0', '--all-hops'), 'exclude each other', 2),
         (('--max-length', '4'), 'go with --hops', 2),
+        (('--ion', 'Al'), '--ion Al goes with --state, --hops', 2),
         (('--substitute', 'Li'), 'is not OLD=NEW', 2),
         (('--between', '0', 'b'), 'is no site', 2),
         (('--state', 'charged'), 'no `ion` is named', 1),

@@ -167,6 +167,9 @@ ALLOY = 'alloy'
         ({'structure': ALLOY, 'hops': {'ion': 'Cu', 'number': 77}}, 'there is no hop 77'),
         ({'structure': ALLOY, 'charge_state': {'state': 'charged'}}, 'no `ion` is named'),
         ({'structure': ALLOY, 'charge_state': {'ion': 'K', 'state': 'charged'}}, "there is no 'K'"),
+        ({'structure': ALLOY, 'charge_state': {'ion': 'Cu', 'remove': 3, 'state': 'given'}}, 'is of the wrong kind'),
+        ({'structure': ALLOY, 'charge_state': {'ion': 'Cu', 'state': [1]}}, 'is of the wrong kind'),
+        ({'structure': ALLOY, 'hops': {'ion': 'Cu', 'between': [1, 2], 'max_length': 'x'}}, 'is of the wrong kind'),
     ],
 )
 def test_bad_inputs_are_refused_at_launch(build, inputs, message):
@@ -175,6 +178,11 @@ def test_bad_inputs_are_refused_at_launch(build, inputs, message):
     if 'parent' in given:
         given['parent'], _ = node_from_structure(ordered_alloy())
     assert message in validate_derive(dict(build(structure, **given)), None)
+
+
+def test_every_parameter_of_the_charge_state_passes_the_check(build):
+    parameters = {'ion': 'Cu', 'state': 'charged', 'guess_oxidation_states': False, 'compensation': 'spread'}
+    assert validate_derive(dict(build(ordered_alloy(), charge_state=parameters)), None) is None
 
 
 def test_misspelt_keys_name_the_closest_one(build):

@@ -149,6 +149,8 @@ def command(
     from aiida_embarrier.workflows.derive import DeriveStructureWorkChain
     from aiida_embarrier.workflows.derive_inputs import derive_protocol
 
+    if ion is not None and state is None and numbers is None and between is None and not all_hops and not steps_file:
+        raise click.UsageError(f'--ion {ion} goes with --state, --hops, --all-hops or --between, and none is given')
     steps: dict[str, Any] = {} if steps_file is None else _read_steps(steps_file)
     chosen: dict[str, dict[str, Any]] = {'substitution': {'substitute': substitute} if substitute else {}}
     chosen['charge_state'] = {} if state is None else {'ion': ion, 'state': state}
