@@ -87,7 +87,7 @@ class ChargeState:
 def set_charge_state(
     structure: Structure,
     ion: str,
-    state: str | float,
+    state: str | float | None = None,
     *,
     count: int | None = None,
     remove: Sequence[int] | None = None,
@@ -109,7 +109,8 @@ def set_charge_state(
     :param structure: the discharged host, ordered, with the ion on all its sites.
     :param ion: chemical symbol of the intercalant.
     :param state: `discharged`, the host as given; `charged`, without any intercalant; `dilute`, with one of them in the
-        cell as given; or the share of the intercalant sites that stay occupied, 0 to 1.
+        cell as given; or the share of the intercalant sites that stay occupied, 0 to 1. None, or `given`, where `count`
+        or `remove` says it; and as discharged where nothing does.
     :param count: how many of the ions stay, instead of a share.
     :param remove: indices of the ions that go, instead of a choice by energy.
     :param indices: sites of the intercalant, where others of the same element belong to the framework; None for all.
@@ -122,6 +123,7 @@ def set_charge_state(
     """
     check_crystal(structure)
     sites = _intercalants(structure, ion, indices)
+    state = _name(state, count, remove)
     if remove is not None:
         wrong = [index for index in remove if index not in sites]
         if wrong:
@@ -171,6 +173,17 @@ def _intercalants(structure: Structure, ion: str, indices: Sequence[int] | None)
     if not len(indices):
         raise ValueError(f'no site of the intercalant is named: choose from {sites}, or leave indices out')
     return sorted(set(indices))
+
+
+def _name(state: str | float | None, count: int | None, remove: Sequence[int] | None) -> str | float:
+    """Return how the state is called, `given` where count or remove say it; refuse one that is said in two ways."""
+    said = {'state': None if state == 'given' else state, 'count': count, 'remove': remove}
+    ways = [name for name, value in said.items() if value is not None]
+    if len(ways) > 1:
+        raise ValueError(f'{" and ".join(ways)} both say which ions stay: give one of them')
+    if ways in (['count'], ['remove']):
+        return 'given'
+    return 'discharged' if state is None else state
 
 
 def _how_many(state: str | float, count: int | None, n_sites: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from pymatgen.analysis.bond_valence import BVAnalyzer
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.analysis.structure_prediction.volume_predictor import RLSVolumePredictor
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element, Species, Structure
 
 from aiida_embarrier.structures.crystals import check_crystal
 from aiida_embarrier.structures.oxidation import (
@@ -30,7 +30,7 @@ class VolumePrediction:
 
     :param volume: predicted volume of the cell of the derived crystal in Å³.
     :param structure: the derived crystal, its cell scaled alike in all directions to that volume.
-    :param ratio: predicted volume over that of the parent, each per formula unit.
+    :param ratio: predicted volume over that of the parent, each per atom.
     :param radii_derived: radius in Å by species of the derived crystal, such as ``Na+``; by element where it has no
         oxidation states.
     :param radii_parent: the same of the parent.
@@ -179,7 +179,7 @@ def _with_states(structure: Structure, radii: str) -> tuple[Structure, str | Non
 def _ionic_radii(structure: Structure) -> dict[str, float] | None:
     """Return the ionic radius in Å of each species, None where one is not known."""
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # on radii of states between known ones
+        warnings.simplefilter('ignore')  # on radii of states between whole ones, of which we warn ourselves
         radii = {str(species): getattr(species, 'ionic_radius', None) for species in structure.composition}
     known = {name: float(radius) for name, radius in radii.items() if radius is not None}
     return known if len(known) == len(radii) else None
@@ -249,6 +249,13 @@ def _doubts(own: Structure, other: Structure) -> list[str]:
             'counts them apart: the volume may be far off'
         )
     for structure in (own, other):
+        for species in structure.composition:
+            if abs(species.oxi_state - round(species.oxi_state)) > 1e-6:
+                whole = Species(species.symbol, int(species.oxi_state))
+                notes.append(
+                    f'no ionic radius of {species} is known: pymatgen takes that of {whole}, whose state is the next '
+                    'nearer to 0; give whole states (such as localised ones), or take atomic radii, where it matters'
+                )
         charge = structure.charge
         if abs(charge) > 1e-6:
             notes.append(

@@ -162,3 +162,12 @@ def test_a_crystal_of_the_ion_alone_is_refused(olivine):
     lithium = Structure(olivine.lattice, ['Li'], [[0, 0, 0]])
     with pytest.raises(ValueError, match='nothing is left'):
         set_charge_state(lithium, 'Li', 'charged')
+
+
+def test_the_state_is_called_what_it_is(olivine):
+    assert set_charge_state(olivine, 'Li').state == 'discharged'
+    assert set_charge_state(olivine, 'Li', count=2).state == 'given'
+    assert set_charge_state(olivine, 'Li', remove=[0]).state == 'given'
+    for ways in ({'state': 'charged', 'remove': [0]}, {'state': 0.5, 'count': 1}, {'count': 1, 'remove': [0]}):
+        with pytest.raises(ValueError, match=' both say which ions stay: give one of them'):
+            set_charge_state(olivine, 'Li', **ways)

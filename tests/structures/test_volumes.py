@@ -156,3 +156,18 @@ def test_published_pairs_equal_pymatgen(shared_data):
         derived = substitute(parent, {row['mobile_species']: new}).structure
         predicted = scale_volume(derived, parent)
         assert predicted.volume == pytest.approx(quietly(derived, parent, check_isostructural=False), rel=1e-12), name
+
+
+def test_states_that_are_not_whole_have_no_radius_of_their_own():
+    # the 3.5 of manganese in LiMn2O4, which pymatgen cuts to 3
+    lattice = Lattice.cubic(8.24)
+    places = [[0, 0, 0], [0.625, 0.625, 0.625], [0.3875, 0.3875, 0.3875]]
+    spinel = Structure.from_spacegroup('Fd-3m', lattice, ['Li', 'Mn', 'O'], places)
+    derived = substitute(spinel, {'Li': 'Mg'}, oxidation_states={'Li': 1, 'Mn': 3.5, 'O': -2}).structure
+    states = {'Li': 1, 'Mn': 3.5, 'O': -2}
+    spinel.add_site_property('oxidation_state', [states[site.specie.symbol] for site in spinel])
+    predicted = scale_volume(derived, spinel)
+    assert predicted.radii_parent['Mn3.50+'] == predicted.radii_derived['Mn3+']
+    assert [note[:67] for note in predicted.warnings] == [
+        'no ionic radius of Mn3.50+ is known: pymatgen takes that of Mn3+, w'
+    ]

@@ -83,7 +83,7 @@ def command(
     made = set_charge_state(
         crystal,
         ion,
-        'given' if state is None else state,
+        state,
         count=count,
         remove=remove,
         indices=indices,

@@ -50,6 +50,8 @@ class MaterialsProjectProvider:
                 'the Materials Project needs a key: get one at https://materialsproject.org/api and set the '
                 f'environment variable {KEY_VARIABLE} on the machine that asks'
             )
+        if not (key.strip().isascii() and key.strip().isalnum()):  # which is no header, and would be shown in an error
+            raise ProviderError(f'the key in {KEY_VARIABLE} has characters other than letters and digits: copy it anew')
         self.base_url = (base_url or os.environ.get(ADDRESS_VARIABLE) or ADDRESS).rstrip('/')
         self._client = JsonClient(
             'the Materials Project',

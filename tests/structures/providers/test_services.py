@@ -211,6 +211,11 @@ def test_the_key_is_a_secret(ordered, monkeypatch, caplog):
     monkeypatch.delenv('MP_API_KEY', raising=False)
     with pytest.raises(ProviderError, match='set the environment variable MP_API_KEY'):
         MaterialsProjectProvider()
+    # the HTTP library would show these in its errors
+    for damaged in ('abc\ndef', 'ключ'):
+        with pytest.raises(ProviderError, match='characters other than letters and digits') as caught:
+            MaterialsProjectProvider(damaged)
+        assert damaged not in str(caught.value)
     monkeypatch.setenv('MP_API_KEY', 'wrong')
     with pytest.raises(ProviderError, match=r'403: Invalid API key\): see that the key in MP_API_KEY'):
         MaterialsProjectProvider(base_url=ordered.url, **QUICK).search(Query(formula='LiFePO4'))
