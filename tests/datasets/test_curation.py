@@ -6,6 +6,7 @@ import pytest
 
 from aiida_embarrier.datasets.curation import curate_rows, filter_rows, join_labels, join_rows
 from aiida_embarrier.datasets.schema import check_rows, flags_of
+from aiida_embarrier.datasets.tables import write_parquet
 
 
 def reasons(found):
@@ -79,7 +80,7 @@ def test_rows_of_two_datasets(barriers):
     """A dataset that was parted comes back; of rows in both one side is kept."""
     frame = barriers.frame
     one, other = frame.head(300), frame.tail(300).reset_index(drop=True)
-    with pytest.raises(ValueError, match=r'41 name\(s\) are in both datasets .*left or right'):
+    with pytest.raises(ValueError, match=r'41 name\(s\) are in both datasets .*left or right \(--duplicates\)'):
         join_rows(one, other)
     changed = other.assign(barrier=9.0)
     for side, value in (('left', False), ('right', True)):
@@ -93,6 +94,16 @@ def test_rows_of_two_datasets(barriers):
         join_rows(one, one.drop(columns='barrier').assign(target=1.0))
     with pytest.raises(ValueError, match="no 'both' for duplicates"):
         join_rows(one, other, 'both')
+
+
+def test_truth_values_with_gaps(barriers):
+    """A column of truth values that only some rows have is one that a table keeps."""
+    one, other = barriers.frame[:3], barriers.frame[3:5].reset_index(drop=True)
+    both = join_rows(one.assign(checked=[True, False, True]), other).frame
+    assert both['checked'].dtype == 'boolean'
+    assert both['checked'].tolist() == [True, False, True, pd.NA, pd.NA]
+    labels = pd.DataFrame({'name': one['name'][:2], 'checked': [True, None]})
+    write_parquet(join_labels(one, labels).frame)
 
 
 def test_labels(barriers):

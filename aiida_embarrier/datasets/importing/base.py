@@ -244,6 +244,8 @@ def barrier_row(
 def frame_of(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: str) -> pd.DataFrame:
     """Return rows as a table: columns of the schema in its order, then others; columns without any value are left out.
 
+    Truth values with gaps, of which pandas makes objects, become `boolean`.
+
     :raises DatasetError: where two rows have one name.
     """
     frame = pd.DataFrame(rows) if not isinstance(rows, pd.DataFrame) else rows.reset_index(drop=True)
@@ -255,6 +257,8 @@ def frame_of(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: str) -> p
     for name in frame.columns:
         if name in known:
             frame[name] = _as(frame[name], known[name].dtype, name)
+        elif frame[name].dtype == object and pd.api.types.infer_dtype(frame[name], skipna=True) == 'boolean':
+            frame[name] = frame[name].astype('boolean')
     return frame
 
 
