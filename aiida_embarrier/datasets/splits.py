@@ -37,6 +37,9 @@ METHODS: dict[str, str | None] = {
 TEST_FRACTION = 0.1
 PUBLISHED_FRACTION = 60 / 619
 
+#: Parameters for which None says that they are not given.
+_MAY_BE_LEFT_OUT = {'test_fraction', 'n_test', 'n_folds', 'group_by'}
+
 #: What is drawn with a seed.
 _TEST, _VALIDATION, _FOLDS = range(3)
 
@@ -102,9 +105,11 @@ def split_dataset(
         to 0.6 ms for each pair of rows of one host and ion: 5 minutes for 1000 hops in one crystal.
     :raises ValueError: for settings that contradict each other or cannot be met; the message says which.
     """
-    _check_numbers(
+    _check_kinds(
         {'n_test': n_test, 'n_folds': n_folds, 'seed': seed, 'strata': strata},
         {'test_fraction': test_fraction, 'validation_fraction': validation_fraction},
+        {'method': method, 'group_by': group_by},
+        compare_hops,
     )
     _check(frame, method, group_by, seed, strata, n_folds, validation_fraction)
     rows = frame.sort_values('name', ignore_index=True)
@@ -137,10 +142,22 @@ def split_dataset(
     return Split(table, method, parameters, report, leakage(rows, table, compare_hops=compare_hops))
 
 
-def _check_numbers(whole: Mapping[str, Any], fractions: Mapping[str, Any]) -> None:
-    for kind, values, what in ((Integral, whole, 'a whole number'), (Real, fractions, 'a number')):
+def _check_kinds(
+    whole: Mapping[str, Any], fractions: Mapping[str, Any], names: Mapping[str, Any], compare_hops: Any
+) -> None:
+    """Refuse values that are not even of the right kind, as JSON and YAML can hold them.
+
+    :raises ValueError: naming the first.
+    """
+    for kind, values, what in (
+        (Integral, whole, 'a whole number'),
+        (Real, fractions, 'a number'),
+        (str, names, 'a name'),
+        (bool, {'compare_hops': compare_hops}, 'true or false'),
+    ):
         for name, value in values.items():
-            if value is not None and not isinstance(value, kind):
+            left_out = value is None and name in _MAY_BE_LEFT_OUT
+            if not left_out and (not isinstance(value, kind) or (kind is not bool and isinstance(value, bool))):
                 raise ValueError(f'{name} is {what}, got {value!r}')
 
 

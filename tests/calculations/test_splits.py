@@ -51,6 +51,13 @@ def test_split_without_evaluation(dataset):
         ({'method': 'famly'}, "there is no method 'famly' to split a dataset"),
         ({'metod': 'family'}, "a split has no parameter 'metod': choose from method, "),
         ({'method': 'family', 'n_test': 1}, 'no group fits into 1 test row'),
+        ({'method': ['a']}, "method is a name, got ['a']"),
+        ({'method': 'column', 'group_by': {'a': 1}}, "group_by is a name, got {'a': 1}"),
+        ({'n_test': '3'}, "n_test is a whole number, got '3'"),
+        ({'n_folds': True}, 'n_folds is a whole number, got True'),
+        ({'seed': None}, 'seed is a whole number, got None'),
+        ({'validation_fraction': [0.1]}, 'validation_fraction is a number, got [0.1]'),
+        ({'compare_hops': 'no'}, "compare_hops is true or false, got 'no'"),
     ],
 )
 def test_what_is_refused(dataset, parameters, message):
