@@ -172,7 +172,9 @@ def join_rows(left: pd.DataFrame, right: pd.DataFrame, duplicates: str = 'refuse
     both = sorted(set(left['name']) & set(right['name']))
     if both and duplicates == 'refuse':
         shown = ', '.join(both[:5]) + (', ...' if len(both) > 5 else '')
-        raise ValueError(f'{len(both)} name(s) are in both datasets ({shown}): say whose rows to keep, left or right')
+        raise ValueError(
+            f'{len(both)} name(s) are in both datasets ({shown}): say whose rows to keep, left or right (--duplicates)'
+        )
     dropped = pd.DataFrame({'name': both, 'reason': [f'the row of the {duplicates} dataset is kept'] * len(both)})
     if duplicates == 'left':
         right = right[~right['name'].isin(both)]

@@ -73,18 +73,19 @@ def _moment(site: Any) -> Any:
     return getattr(site.specie, 'spin', None) if moment is None else moment
 
 
-def check_ion(structure: Structure, ion: str) -> list[int]:
+def check_ion(structure: Structure, ion: str, remedy: str = '') -> list[int]:
     """Return the indices of the sites that hold an ion.
 
     :param ion: chemical symbol.
+    :param remedy: what to do about an element that the structure lacks, for the message.
     :raises ValueError: where the structure has none; the message names what it has, and what may have been meant.
     """
     sites = [index for index, site in enumerate(structure) if site.specie.symbol == ion]
     if not sites:
         elements = ', '.join(sorted({site.specie.symbol for site in structure}))
         message = f'there is no {ion!r} in {structure.composition.reduced_formula}: it consists of {elements}'
-        if Element.is_valid_symbol(ion):
-            message += "; for an added ion choose mechanism='interstitial' (--mechanism interstitial)"
+        if remedy and Element.is_valid_symbol(ion):
+            message += f'; {remedy}'
         raise ValueError(message + _suggestion(ion))
     return sites
 

@@ -233,7 +233,9 @@ def sublattice_of(
     if mechanism == 'vacancy':
         if sites is not None:
             raise ValueError('`sites` are interstitial sites: leave them out for the vacancy mechanism')
-        indices: list[int] | None = check_ion(structure, ion)
+        indices: list[int] | None = check_ion(
+            structure, ion, "for an added ion choose mechanism='interstitial' (--mechanism interstitial)"
+        )
         operations = symmetry_operations(structure, symprec, moment_tolerance)
         points = structure.frac_coords[indices]
     elif mechanism == 'interstitial':

@@ -258,7 +258,7 @@ def _why_not(worst: SiteSet, sets: list[tuple[list[int], dict[Any, float]]], siz
     if multiple is None:
         remedies.append(f'no supercell of up to {LARGEST_MULTIPLE} cells would do')
     else:
-        remedies.append(f'a supercell of {multiple} cells would do (supercell=fit finds one)')
+        remedies.append(f'a supercell of {multiple} cells would do (--supercell fit finds one)')
     needed = max(_deviation(*entry, size) for entry in sets)
     remedies.append(f'so would a tolerance of {math.ceil(needed * 1000) / 1000:g}')
     return (

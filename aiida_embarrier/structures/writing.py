@@ -73,6 +73,8 @@ def write_structure(structure: Structure, path: str | PathLike[str]) -> None:
     """
     path = Path(path)
     text = as_text(structure, format_of(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'there is no folder {str(path.parent)!r}')
     descriptor, part = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:
         with os.fdopen(descriptor, 'w', encoding='utf8') as handle:

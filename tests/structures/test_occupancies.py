@@ -43,7 +43,7 @@ def test_refusal_names_cell_and_tolerance():
     message = str(caught.value)
     assert 'the 4 site(s) with Li:0.9' in message
     assert 'the nearest are 4 Li and 0 empty' in message
-    assert 'a supercell of 2 cells would do (supercell=fit finds one)' in message
+    assert 'a supercell of 2 cells would do (--supercell fit finds one)' in message
     assert 'so would a tolerance of 0.1' in message
     assert fix_contents(rock_salt({'Li': 0.9}), tolerance=0.1).sets[0].counts == (4,)
     assert fix_contents(rock_salt({'Li': 0.9}), [2, 1, 1]).sets[0].counts == (7,)

@@ -44,6 +44,11 @@ def test_names_that_say_no_format(olivine, tmp_path):
         write_structure(olivine, tmp_path / 'crystal.xyz')
 
 
+def test_a_folder_that_is_missing_is_named(olivine, tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"^there is no folder '{tmp_path}/none'$"):
+        write_structure(olivine, tmp_path / 'none' / 'a.json')
+
+
 def test_all_files_or_none(olivine, tmp_path, monkeypatch):
     names = ['hop_000/initial.cif', 'hop_000/final.cif']
     files = write_structures(tmp_path / 'out', dict.fromkeys(names, olivine))

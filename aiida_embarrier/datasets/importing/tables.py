@@ -39,12 +39,17 @@ def read(frame: pd.DataFrame, _name: str, target: Target | None) -> tuple[pd.Dat
     found = BARRIER_TARGET if schema == 'barrier' else target or Target('target')
     table = frame_of(frame, schema)
     for row in table.to_dict('records'):
-        _check_row(row)
+        _check_row(row, schema)
     return table, schema, found
 
 
-def _check_row(row: dict[str, Any]) -> None:
+def _check_row(row: dict[str, Any], schema: str) -> None:
     where = f'row {row.get("name")}'
+    needed = ('lattice', 'species', 'frac_coords', *(['path'] if schema == 'barrier' else []))
+    # A column without any value is no longer there.
+    if missing := [key for key in needed if row.get(key) is None or row[key] != row[key] or row[key] == '']:
+        what = 'path' if missing == ['path'] else 'structure'
+        raise DatasetError(f'{where} has no {what}: nothing stands in {", ".join(missing)}')
     try:
         values = {key: json.loads(row[key]) for key in ('lattice', 'species', 'frac_coords')}
         coords = np.array(values['frac_coords'], dtype=float).reshape(-1, 3)

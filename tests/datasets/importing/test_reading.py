@@ -263,6 +263,8 @@ def test_tables_that_do_not_fit(barriers):
     for wrong, message in (
         (frame.drop(columns='ion'), "a barrier dataset needs the column 'ion'"),
         (frame.assign(species='Li O'), 'lattice, species, frac_coords and path are JSON'),
+        (frame.assign(lattice=None, species=''), 'row Li4P2S7 has no structure: nothing stands in lattice, species'),
+        (frame.assign(path=None), 'row .* has no path: nothing stands in path'),
         (frame.assign(n_atoms=3), 'n_atoms is 3, its species are 207'),
         (frame.assign(path='[[0,0,0]]'), 'a path is two or more positions'),
         (frame.assign(name='same'), "more than once \\('same'\\)"),
