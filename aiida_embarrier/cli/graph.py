@@ -20,7 +20,7 @@ __all__ = ('command',)
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path('provenance'),
     show_default=True,
-    help='Files to write, without suffix.',
+    help='Files to write; their suffixes, .dot and .svg, may be left out.',
 )
 @FORMAT
 @with_profile

@@ -122,6 +122,10 @@ def test_list_filters(run, band):
 def test_graph(run, band, tmp_path):
     run('graph', band.pk, '-o', tmp_path / 'graph')
     assert 'digraph' in (tmp_path / 'graph.dot').read_text()
+    # A suffix is none of the name, and a point in a name no suffix.
+    assert 'v1.2.dot' in run('graph', band.pk, '-o', tmp_path / 'v1.2.svg')
+    assert sorted(path.name for path in tmp_path.iterdir() if 'v1' in path.name)[0] == 'v1.2.dot'
+    assert not (tmp_path / 'v1.2.svg.svg').exists()
 
 
 def test_export(run, band, tmp_path):
