@@ -7,6 +7,7 @@ import io
 import lzma
 import re
 import shutil
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -28,8 +29,10 @@ CHUNK = 1 << 20
 SLICE = 1 << 16
 #: A line that is longer is cut, and its end is looked at again together with what follows.
 LONGEST_LINE, OVERLAP = 1 << 16, 512
-#: A compressed file in a compressed file is opened so many times.
-DEEPEST = 3
+#: Files that hold files are opened within each other so many times: a gz file in a tar.gz file in a zip file is.
+DEEPEST = 4
+#: What tar archives are made of, in bytes: headers are one block, and files are filled up to whole ones.
+BLOCK = 512
 
 
 class Readable(Protocol):
@@ -58,18 +61,17 @@ def files_of(pks: Iterable[int]) -> dict[str, list[tuple[int, str]]]:
 def pieces(stream: Readable, depth: int = DEEPEST) -> Iterator[bytes]:
     """Return a file in pieces of some MB that end with a line: as it is, and decompressed where it is compressed.
 
-    gz, bz2, xz and zip files are opened, one in another too; tar archives keep their files as they are. Of a parquet
-    file come the texts in its table.
+    gz, bz2, xz, zip and tar files are opened, one in another too. Of a parquet file come the texts in its table.
 
-    :raises UnreadableError: after what could be read, where a compressed file is cut off or damaged.
+    :raises UnreadableError: after what could be read, where a compressed file or an archive is cut off or damaged.
     """
     head = stream.read(CHUNK)
     opener = _opener(head)
     if opener is None or depth == 0:
         yield from lines_of(_chunks(head, stream))
         return
-    if opener is _zipped:
-        yield from _zipped(_chunks(head, stream), depth)
+    if opener in (_zipped, _tarred):
+        yield from opener(_chunks(head, stream), depth)
         return
     if opener is _texts_of_table:
         yield from _texts_of_table(_chunks(head, stream))
@@ -129,7 +131,7 @@ def _opener(head: bytes) -> Callable[..., Iterator[bytes]] | None:
     ):
         if re.match(magic, head):
             return opener
-    return None
+    return None if _header(head[:BLOCK]) is None else _tarred
 
 
 def _decompressed(new: Callable[[], Any]) -> Callable[[Iterable[bytes]], Iterator[bytes]]:
@@ -155,6 +157,63 @@ def _decompressed(new: Callable[[], Any]) -> Callable[[Iterable[bytes]], Iterato
     return decompress
 
 
+def _files_within(files: Iterable[Readable], depth: int) -> Iterator[bytes]:
+    """Return the pieces of the files of an archive; one that cannot be read to its end hides none behind it.
+
+    :raises UnreadableError: after all files, the first of theirs.
+    """
+    first: UnreadableError | None = None
+    for file in files:
+        try:
+            yield from pieces(file, depth - 1)
+        except UnreadableError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def _tarred(chunks: Iterable[bytes], depth: int) -> Iterator[bytes]:
+    """Return the pieces of the files in a tar archive, and what follows behind its damaged places as it is.
+
+    The blocks are walked through here, with the headers read by tarfile: what tarfile itself gives of an archive leaves
+    out what stands behind its end, and fills holes of files with as many zeros as their headers ask for.
+    """
+    stream = _Joined(chunk[first : first + SLICE] for chunk in chunks for first in range(0, len(chunk), SLICE))
+    rest: list[bytes] = []
+    yield from _files_within(_members(stream, rest), depth)
+    if rest:
+        yield from lines_of(_chunks(rest[0], stream))
+        raise UnreadableError('it is a tar archive that is damaged or cut off')
+
+
+def _members(stream: _Joined, rest: list[bytes]) -> Iterator[_Part]:
+    """Yield the files in a tar archive; the first block that is no header, of one that is damaged, goes into `rest`."""
+    while block := stream.read(BLOCK):
+        if not block.strip(b'\0'):  # the end of an archive, which another one may follow
+            continue
+        header = _header(block)
+        if header is None:
+            rest.append(block)
+            return
+        if not (header.isdir() or header.islnk() or header.issym() or header.isdev()):
+            part = _Part(stream, header.size)
+            yield part
+            while part.read(CHUNK):
+                pass
+            if part.left:
+                raise UnreadableError('it is cut off')
+            stream.read(-header.size % BLOCK)
+
+
+def _header(block: bytes) -> tarfile.TarInfo | None:
+    """Return what a block says as the header of a file in a tar archive, None where its sum shows that it is none."""
+    try:
+        header = tarfile.TarInfo.frombuf(block, 'utf8', 'surrogateescape')
+    except tarfile.HeaderError:
+        return None
+    return header if header.size >= 0 else None
+
+
 def _zipped(chunks: Iterable[bytes], depth: int) -> Iterator[bytes]:
     with tempfile.SpooledTemporaryFile(max_size=16 * CHUNK) as file:
         for chunk in chunks:
@@ -162,9 +221,7 @@ def _zipped(chunks: Iterable[bytes], depth: int) -> Iterator[bytes]:
         file.seek(0)
         try:
             with zipfile.ZipFile(file) as archive:
-                for member in archive.infolist():
-                    with archive.open(member) as stream:
-                        yield from pieces(stream, depth - 1)
+                yield from _files_within(map(archive.open, archive.infolist()), depth)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             # what a damaged file holds uncompressed is looked at all the same
             file.seek(0)
@@ -210,3 +267,17 @@ class _Joined:
             raise self._error
         given, self._rest = self._rest[:size], self._rest[size:]
         return given
+
+
+class _Part:
+    """The next bytes of a file, as a file that can be read."""
+
+    def __init__(self, stream: Readable, size: int) -> None:
+        self._stream = stream
+        self.left = size
+
+    def read(self, size: int, /) -> bytes:
+        """Return as many bytes as there are, at most so many."""
+        data = self._stream.read(min(size, self.left))
+        self.left -= len(data)
+        return data

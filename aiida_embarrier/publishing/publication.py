@@ -158,7 +158,12 @@ def _warnings(table: pd.DataFrame, checks: Checks) -> list[str]:
 
 
 def publish(plan: Plan, files: Files, description: Description, overwrite: bool = False) -> Verification:
-    """Write archive, table and README, make the round trip, and put them in their places: all of them or none.
+    """Write archive, table and README, make the round trip, and put them in their places.
+
+    Where something fails all that was there before stays, and nothing new appears. They take their places one after
+    another, the archive last, and an archive that is replaced goes first. So where there is an archive, even after the
+    process was killed, the table and the README beside it are whole and belong to it. What was to be replaced is then
+    in a folder `.aiida-embarrier-*` beside it.
 
     :raises ValueError: where the checks refuse something, a file cannot be written, and where the round trip finds that
         archive and table do not agree; then nothing is written.
@@ -174,9 +179,29 @@ def publish(plan: Plan, files: Files, description: Description, overwrite: bool 
         relative = _seen_from(files)
         written = (description, files.archive.name, relative, _sha256(archive), plan.summary, plan.numbers, plan.group)
         text.write_text(readme(*written), encoding='utf8')
-        for done, place in ((table, files.table), (text, files.readme), (archive, files.archive)):
-            done.replace(place)
+        _put_in_place([(table, files.table), (text, files.readme), (archive, files.archive)])
     return found
+
+
+def _put_in_place(moves: list[tuple[Path, Path]]) -> None:
+    """Move finished files to their places in the order given; files that are there leave in the opposite order."""
+    aside: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
+    try:
+        for finished, place in reversed(moves):
+            if place.exists():
+                old = finished.with_name(f'replaced-{place.name}')
+                place.replace(old)
+                aside.append((old, place))
+        for finished, place in moves:
+            finished.replace(place)
+            placed.append(place)
+    except BaseException:
+        for place in reversed(placed):
+            place.unlink(missing_ok=True)
+        for old, place in reversed(aside):
+            old.replace(place)
+        raise
 
 
 def _seen_from(files: Files) -> str:

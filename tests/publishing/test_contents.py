@@ -28,12 +28,16 @@ def zipped(**files):
     return buffer.getvalue()
 
 
-def tarred(name, content):
+def tarred(*contents, form=tarfile.PAX_FORMAT):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode='w') as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
+    with tarfile.open(fileobj=buffer, mode='w', format=form) as archive:
+        folder = tarfile.TarInfo('folder ' + 'with a long name ' * 20)  # in a header of its own
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for number, content in enumerate(contents):
+            entry = tarfile.TarInfo(f'{number}')
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 
 
@@ -45,11 +49,30 @@ def tarred(name, content):
         bz2.compress(TEXT),
         lzma.compress(TEXT),
         zipped(inner=TEXT),
-        gzip.compress(tarred('inner', TEXT)),
+        gzip.compress(tarred(TEXT)),
         zipped(inner=gzip.compress(TEXT)),
         gzip.compress(b'') + gzip.compress(TEXT),
+        tarred(b'first', gzip.compress(TEXT)),
+        tarred(gzip.compress(TEXT), form=tarfile.GNU_FORMAT),
+        tarred(tarred(lzma.compress(TEXT))),
+        tarred(b'') + tarred(gzip.compress(TEXT)),
+        zipped(inner=gzip.compress(tarred(gzip.compress(TEXT)))),
     ],
-    ids=['plain', 'gz', 'bz2', 'xz', 'zip', 'tar.gz', 'gz in zip', 'gz behind gz'],
+    ids=[
+        'plain',
+        'gz',
+        'bz2',
+        'xz',
+        'zip',
+        'tar.gz',
+        'gz in zip',
+        'gz behind gz',
+        'gz in tar',
+        'gz in GNU tar',
+        'xz in tar in tar',
+        'tar behind tar',
+        'gz in tar.gz in zip',
+    ],
 )
 def test_compressed_files_are_opened(content):
     assert TEXT in all_of(content)
@@ -104,6 +127,27 @@ def test_damaged_zip_files_are_looked_at_as_they_are():
     with pytest.raises(UnreadableError, match='cannot be opened'):
         read.extend(pieces(io.BytesIO(b'PK\x03\x04' + TEXT)))
     assert TEXT in b''.join(read)
+
+
+def read_until_damage(content, match):
+    read = []
+    with pytest.raises(UnreadableError, match=match):
+        read.extend(pieces(io.BytesIO(content)))
+    return b''.join(read)
+
+
+def test_damaged_tar_archives_are_looked_at_as_far_as_they_go_and_then_as_they_are():
+    whole = tarred(gzip.compress(TEXT), TEXT)
+    assert read_until_damage(whole[: whole.index(TEXT) + 5], 'cut off').endswith(TEXT + TEXT[:5])
+    header = whole.index(TEXT) - 512
+    assert TEXT in read_until_damage(whole[:header] + b'?' + whole[header + 1 :], 'damaged')
+    assert TEXT in read_until_damage(tarred(b'') + TEXT, 'damaged')
+
+
+@pytest.mark.parametrize('archive', [tarred, lambda first, second: zipped(first=first, second=second)])
+def test_a_damaged_file_in_an_archive_hides_none_behind_it(archive):
+    damaged = gzip.compress(b'x' * 1000)[:-10]
+    assert TEXT in read_until_damage(archive(damaged, gzip.compress(TEXT)), 'cut off')
 
 
 def test_texts():

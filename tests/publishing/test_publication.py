@@ -1,6 +1,9 @@
 """All three files are written, or none; what must not go out does not."""
 
+import gzip
 import io
+import tarfile
+from pathlib import Path
 
 import pytest
 from emulators.vasp.potcars import potcar
@@ -80,6 +83,33 @@ def test_processes_that_run(aiida_profile_clean):
         plan_publication(group)
 
 
+@pytest.mark.parametrize('failing', ['paper.aiida', 'paper.csv', 'paper.README.md'])
+def test_what_was_there_stays_where_a_file_cannot_take_its_place(group, tmp_path, monkeypatch, failing):
+    files = Files.beside(tmp_path / 'paper.aiida')
+    for path in (files.archive, files.table):
+        path.write_text('mine')
+    seen, replace = [], Path.replace
+
+    def moved(path, target):
+        if path.name == failing and target.parent == tmp_path:
+            raise OSError('no space left')
+        found = replace(path, target)
+        if tmp_path in {path.parent, target.parent}:
+            seen.append(files.archive.exists())
+        return found
+
+    monkeypatch.setattr(Path, 'replace', moved)
+    with pytest.raises(OSError, match='no space left'):
+        publish(plan_publication(group), files, PAPER, overwrite=True)
+    assert sorted((path.name, path.read_text()) for path in tmp_path.iterdir()) == [
+        ('paper.aiida', 'mine'),
+        ('paper.csv', 'mine'),
+    ]
+    # the archive leaves first and comes back last: it never stands beside a table that does not belong to it
+    assert len(seen) >= 3
+    assert seen == [False] * (len(seen) - 1) + [True]
+
+
 def licensed_file():
     from aiida.orm import SinglefileData
 
@@ -98,6 +128,20 @@ def test_licensed_members_are_refused_and_can_be_left_out(group, tmp_path):
     assert verify(files.archive, files.table).n_nodes == 7
     with pytest.raises(ValueError, match='no member of the group'):
         plan_publication(group, exclude=['123456'])
+
+
+def test_a_compressed_potential_in_a_tar_archive_is_refused(group, tmp_path):
+    from aiida.orm import SinglefileData
+
+    (tmp_path / 'POTCAR.gz').write_bytes(gzip.compress(potcar('Al').encode()))
+    with tarfile.open(tmp_path / 'x.tar', 'w') as archive:
+        archive.add(tmp_path / 'POTCAR.gz', 'POTCAR.gz')
+    node = SinglefileData(tmp_path / 'x.tar').store()
+    group.add_nodes(node)
+    with pytest.raises(
+        ValueError, match=rf'node {node.pk} \(SinglefileData\), file x.tar holds the content of a POTCAR'
+    ):
+        plan_publication(group).refuse()
 
 
 def test_licensed_ancestors_are_refused_with_what_came_from_them(aiida_profile_clean, tmp_path):
