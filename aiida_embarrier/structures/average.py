@@ -22,13 +22,16 @@ __all__ = ('SAME', 'average_operations', 'site_labels', 'site_orbits', 'site_per
 SAME = 1e-3
 
 
-def site_labels(structure: Structure) -> list[int]:
-    """Return a number for each site, the same where they hold the same: occupancies, moments, U, oxidation states."""
+def site_labels(structure: Structure, only_occupancies: bool = False) -> list[int]:
+    """Return a number for each site, the same where they hold the same: occupancies, oxidation states, moments, U.
+
+    :param only_occupancies: take no notice of moments, U and oxidation states that are properties of sites.
+    """
     kinds: list[tuple[dict[Any, float], tuple[Any, ...]]] = []
     labels = []
     for site in structure:
         occupancies = dict(site.species)
-        properties = tuple(site.properties.get(name) for name in KIND_PROPERTIES)
+        properties = () if only_occupancies else tuple(site.properties.get(name) for name in KIND_PROPERTIES)
         for number, (others, other_properties) in enumerate(kinds):
             if properties == other_properties and _same(occupancies, others):
                 labels.append(number)

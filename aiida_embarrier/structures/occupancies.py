@@ -192,7 +192,8 @@ def _is_disordered(site: Any) -> bool:
 
 def _shared(structure: Structure, fix: str, symprec: float) -> list[tuple[list[int], dict[Any, float]]]:
     """Return the sites of the crystal that share their atoms, each set with its occupancies."""
-    labels = site_labels(structure)
+    # Occupancies decide, not moments: sites that differ in these alone share their atoms.
+    labels = site_labels(structure, only_occupancies=True)
     disordered = [index for index, site in enumerate(structure) if _is_disordered(site)]
     orbits = site_orbits(structure, symprec) if fix == 'orbit' and disordered else labels
     sets: dict[tuple[int, int], list[int]] = {}
@@ -203,7 +204,6 @@ def _shared(structure: Structure, fix: str, symprec: float) -> list[tuple[list[i
                 f'{site_name(structure, index)} has occupancies that sum to {total:.4g}: a site holds at most one '
                 'atom; correct the occupancies'
             )
-        # Occupancies decide, not moments: sites that differ in these alone share their atoms.
         sets.setdefault((labels[index], orbits[index]), []).append(index)
     return [
         (members, {name: min(value, 1.0) for name, value in structure[members[0]].species.items()})

@@ -203,8 +203,8 @@ def _check_limit(count: OrderingCount, limit: int) -> None:
     higher = f'raise the limit (about {memory} MB of memory), ' if memory < MOST_MEMORY else ''
     raise TooManyOrderingsError(
         f'{count.formula} has {count.n_arrangements} arrangements, {count.n_distinct} of them distinct, more than the '
-        f'limit of {limit} arrangements: take a smaller cell, {higher}or let pymatgen propose the lowest ones '
-        '(--pymatgen)',
+        f'limit of {limit} arrangements: take a smaller cell, {higher}or let pymatgen propose low ones (--pymatgen '
+        '--algorithm best_first, for fast may take hours here)',
         count.n_arrangements,
         count.n_distinct,
     )

@@ -99,6 +99,15 @@ def test_known_number_of_orderings_of_a_supercell():
     assert double.n_distinct == len(by_brute_force(crystal, supercell=[2, 1, 1]))
 
 
+def test_moments_part_the_sites_for_symmetry_but_not_their_atoms():
+    crystal = rock_salt({'Li': 0.5})
+    crystal.add_site_property('magmom', [1.0, 1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 0.0])
+    found = find_orderings(crystal)
+    assert found.count.n_arrangements == 6
+    # both on one sublattice (either), or one on each
+    assert sorted(found.multiplicities.tolist()) == [1, 1, 4]
+
+
 def test_structures_hold_what_the_count_says():
     crystal = rock_salt({'Li+': 0.5, 'Al3+': 0.25}, {'O2-': 0.5, 'F-': 0.5})
     crystal.add_site_property('magmom', [0.0] * 4 + [1.0] * 4)

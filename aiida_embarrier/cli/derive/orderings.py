@@ -80,7 +80,7 @@ def read_states(texts: tuple[str, ...]) -> dict[str, float]:
     type=click.Choice(['fast', 'best_first']),
     default='fast',
     show_default=True,
-    help='How pymatgen searches, with --pymatgen.',
+    help='How pymatgen searches, with --pymatgen; fast takes very long in large cells.',
 )
 @click.option(
     '--supercell',
