@@ -64,6 +64,7 @@ def test_scale_with_oxidation_states_of_the_parent(derive):
     plain = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--format', 'json'))
     assert plain['fell_back']
     result = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--guess-oxidation', '--format', 'json'))
+    assert result['oxidation_states'] == {'derived': 'given', 'parent': 'given'}
     assert (result['radii_used'], result['fell_back']) == ('ionic', False)
     given = ['--oxidation', 'Li=1', '--oxidation', 'K=1', '-o', 'KFP.json', '--format', 'json']
     assert parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', *given))['volume'] == result['volume']
@@ -157,6 +158,16 @@ def test_endpoints_between_two_sites(derive):
     (row,) = result['endpoints']
     assert (row['number'], row['initial']['index'], row['final']['index']) == (0, 0, 2)
     assert 'files' not in row
+    # numbers are those of FILE in every state: of the ions 0 to 3, 1 and 2 stay
+    half = ['endpoints', 'LFP.cif', '--ion', 'Li', '--state', '0.5', '--format', 'json']
+    by_number, by_place = (
+        parsed(derive(*half, '--from', '0', '--to', last))['endpoints'][0]['final'] for last in ('3', '0.5,0.5,0.5')
+    )
+    assert by_number['coords'] == by_place['coords']
+    assert 'site 1 is none of the emptied ones: choose from [0, 3]' in derive(*half, '--from', '0', '--to', '1', code=1)
+    (stayed,) = parsed(derive(*half, '--mechanism', 'vacancy', '--from', '1', '--to', '2'))['endpoints']
+    assert (stayed['initial']['index'], stayed['final']['index']) == (0, 1)
+    assert stayed['initial']['coords'] == pytest.approx([0.5, 0, 0.5])
 
 
 def test_hops_without_room_leave_the_others_alone(derive):

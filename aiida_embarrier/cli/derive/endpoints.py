@@ -64,7 +64,8 @@ def read_site(text: str | None) -> int | list[float] | None:
     'first',
     metavar='SITE',
     callback=lambda _context, _option, text: read_site(text),
-    help='Where the ion starts: the number of a site, or coordinates such as 0.5,0,0.5; with --to instead of --hop.',
+    help='Where the ion starts: the number of a site of FILE, or coordinates such as 0.5,0,0.5; with --to instead of '
+    '--hop.',
 )
 @click.option(
     '--to',
@@ -188,6 +189,7 @@ def _pairs(
     if made is not None and how['mechanism'] == 'interstitial':
         how['sites'] = made.sites
     if first is not None:
+        first, second = (_place(site, made, how['mechanism']) for site in (first, second))
         hops = [hop_between(crystal, ion, first, second, as_written=as_written, through=through, **how).hop]
     else:
         hops = find_hops(crystal, ion, max_length=max_length, **how)
@@ -219,6 +221,19 @@ def _pairs(
         }
         files |= {names['initial']: ends.initial, names['final']: ends.final}
     return rows, files
+
+
+def _place(site: int | list[float], made: Any, mechanism: str) -> int | list[float]:
+    """Return where a site of the file, given by its number, is among those of the hops in a charge state."""
+    if made is None or not isinstance(site, int):
+        return site
+    places = made.removed if mechanism == 'interstitial' else made.kept
+    if site not in places:
+        what = 'emptied' if mechanism == 'interstitial' else 'occupied'
+        raise ValueError(f'site {site} is none of the {what} ones: choose from {list(places)}, or give coordinates')
+    if mechanism == 'interstitial':
+        return list(places).index(site)
+    return site - sum(gone < site for gone in made.removed)
 
 
 def _echo_text(result: dict[str, Any]) -> None:
