@@ -85,6 +85,8 @@ def substitute_and_scale(
             settings.get('guess_oxidation_states', False),
         )
         derived, notes, changed = made.structure, list(made.warnings), made.changed
+        if parent is None and made.parent is not None:
+            reference = made.parent  # the radii of both go by the states that were given or guessed
     predicted = scale_volume(
         derived,
         reference,

@@ -31,12 +31,14 @@ class Substitution:
     :param sites: indices of the sites whose species were exchanged.
     :param changed: mean oxidation state before and after by element, of the metals that took up a difference in charge.
     :param warnings: what a reader must know.
+    :param parent: the crystal that was given, with the oxidation states that were taken for it, where there are any.
     """
 
     structure: Structure
     sites: tuple[int, ...]
     changed: dict[str, tuple[float, float]]
     warnings: tuple[str, ...] = ()
+    parent: Structure | None = None
 
 
 def substitute(
@@ -90,7 +92,7 @@ def substitute(
         Structure(structure.lattice, new_symbols, structure.frac_coords, site_properties=properties), None
     )
     if states is None:
-        return Substitution(derived, tuple(chosen), {})
+        return Substitution(derived, tuple(chosen), {}, parent=structure)
     given = dict(oxidation_states or {})
     before = [
         float(given[symbol] if symbol in given else usual_oxidation_state(symbol)) if index in chosen else states[index]
@@ -104,7 +106,13 @@ def substitute(
         if moments is not None:
             derived.add_site_property('magmom', moments)
         notes += more
-    return Substitution(with_oxidation_states(derived, shift.states), tuple(chosen), shift.changed, tuple(notes))
+    return Substitution(
+        with_oxidation_states(derived, shift.states),
+        tuple(chosen),
+        shift.changed,
+        tuple(notes),
+        with_oxidation_states(structure, states),
+    )
 
 
 def _states(structure: Structure, given: Mapping[str, float], guess: bool) -> list[float] | None:

@@ -64,7 +64,7 @@ def test_scale_with_oxidation_states_of_the_parent(derive):
     plain = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--format', 'json'))
     assert plain['fell_back']
     result = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--guess-oxidation', '--format', 'json'))
-    assert result['oxidation_states'] == {'derived': 'given', 'parent': 'given'}
+    assert result['oxidation_states_from'] == {'derived': 'given', 'parent': 'given'}
     assert (result['radii_used'], result['fell_back']) == ('ionic', False)
     given = ['--oxidation', 'Li=1', '--oxidation', 'K=1', '-o', 'KFP.json', '--format', 'json']
     assert parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', *given))['volume'] == result['volume']

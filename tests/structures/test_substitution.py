@@ -55,6 +55,11 @@ def test_states_are_guessed_only_when_asked(olivine):
     assert states(guessed.structure, 'P') == {5.0}
     given = substitute(olivine, {'Fe': 'Mn'}, {'Fe': 2, 'Mn': 2})
     assert states(given.structure, 'Mn') == {2.0}
+    # The parent has the states that were taken for it, and is left as it was.
+    assert oxidation_states_of(plain.parent) is None
+    assert states(guessed.parent, 'Li') == {1.0}
+    assert states(guessed.parent, 'Fe') == {2.0}
+    assert oxidation_states_of(olivine) is None
 
 
 def test_what_cannot_be_is_refused(olivine, charged_olivine):

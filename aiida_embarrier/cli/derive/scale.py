@@ -108,6 +108,8 @@ def scale(
     if species:
         made = substitute(given, species, oxidation, compensation=compensation, guess=guess)
         derived, notes, changed = made.structure, list(made.warnings), made.changed
+        if parent is None and made.parent is not None:
+            reference = made.parent  # the radii of both go by the states that were given or guessed
     predicted = scale_volume(derived, reference, radii=radii, require_isostructural=not any_structure)
     result = {
         'file': str(path),
