@@ -47,8 +47,9 @@ class DeriveStructureWorkChain(CrystalWorkChain):
 
     It follows the flow chart by which datasets of barriers are made. The crystal is given, found in a database, or
     derived from a parent by exchanging species and scaling the volume. A disordered one is ordered, and the orderings
-    of lowest Ewald energy are relaxed; an ordered one is relaxed. Intercalants are taken out where the barrier is that
-    of a charged state, and the host is relaxed again. In the end the endpoints of its hops are made, and relaxed. The
+    of lowest Ewald energy are relaxed to find the ground state. Intercalants are taken out where the barrier is that of
+    a charged state: of the crystal as it was before any relaxation, so that sites and hops have the same numbers as
+    there. The host in its charge state is relaxed. In the end the endpoints of its hops are made, and relaxed. The
     summary says which branch was taken at each step and why; what there is, is an output, also on failure.
     """
 
@@ -118,10 +119,8 @@ class DeriveStructureWorkChain(CrystalWorkChain):
             cls.setup,
             *cls.source_steps(),
             cls.ordering_steps(),
-            if_(cls.has_charge_state)(
-                cls.set_charge_state,
-                if_(cls.should_relax_state)(cls.relax_state, cls.inspect_state),
-            ),
+            if_(cls.has_charge_state)(cls.set_charge_state),
+            if_(cls.should_relax_host)(cls.relax_host, cls.inspect_host),
             cls.take_structure,
             if_(cls.has_hops)(cls.choose_hops, cls.make_endpoints, cls.endpoint_steps()),
             cls.finish,
@@ -130,7 +129,10 @@ class DeriveStructureWorkChain(CrystalWorkChain):
         spec.output('structure', valid_type=StructureData, required=False, help='The structure, relaxed if asked.')
         spec.output('kinds', valid_type=Dict, required=False, help='Moments, oxidation states and U of its kinds.')
         spec.output(
-            'unrelaxed', valid_type=StructureData, required=False, help='The structure before its last relaxation.'
+            'unrelaxed',
+            valid_type=StructureData,
+            required=False,
+            help='The structure before any relaxation; the numbers of hops refer to it.',
         )
         spec.output(
             'orderings',
@@ -235,30 +237,16 @@ class DeriveStructureWorkChain(CrystalWorkChain):
         builder.engine_inputs['relax'] = inputs['relax']
         return builder
 
-    # ---------------------------------------------------------------- relaxation and charge state
-
-    def inspect_host(self) -> ExitCode | None:
-        """Take the relaxed structure."""
-        return self._take('relax_host')
-
-    def _take(self, step: str) -> ExitCode | None:
-        failure = self._take_crystal(step)
-        if failure is None:
-            self.ctx.relaxed_in = [step, 'host']
-            return None
-        if 'structures' in self.ctx[step].outputs:
-            self.out('structure', self.ctx[step].outputs.structures['host'])
-        self._summarise_derivation(failure.message)
-        return failure
+    # ---------------------------------------------------------------- charge state and relaxation
 
     def has_charge_state(self) -> bool:
         """Return whether the structure is brought into a charge state."""
         return 'charge_state' in self.inputs
 
     def set_charge_state(self) -> ExitCode | None:
-        """Take intercalants out, if any."""
+        """Take intercalants out, if any, of the structure as it was before orderings were relaxed."""
         outputs, node = charge_state.run_get_node(
-            structure=self.ctx.host,
+            structure=self.ctx.crystal,
             parameters=self.inputs.charge_state,
             **self._kinds(),
             metadata={'call_link_label': 'charge_state'},
@@ -269,26 +257,29 @@ class DeriveStructureWorkChain(CrystalWorkChain):
         self._warn(self.ctx.state['warnings'])
         removed, kept = len(self.ctx.state['removed']), len(self.ctx.state['kept'])
         if removed:
-            self.ctx.state_changed = True
             self.ctx.host = self.ctx.crystal = outputs['structure']
             self.ctx.kinds = outputs['kinds']
+            self.ctx.relaxed_in = None  # an ordering that was relaxed is another structure
         ion = self.ctx.state['ion']
         name = self.ctx.state['state']
         reason = f'{removed} {ion} taken out, {kept} left' if removed else f'all {kept} {ion} stay'
         self._branch('charge state', name if isinstance(name, str) else f'{name:g} of the sites', reason)
         return None
 
-    def should_relax_state(self) -> bool:
-        """Return whether the structure in its charge state is another one, that is to be relaxed."""
-        return bool(self.ctx.state_changed) and self.should_relax()
+    def should_relax_host(self) -> bool:
+        """Return whether the structure is to be relaxed: not where it is an ordering that was."""
+        return self.should_relax() and self.ctx.host.uuid == self.ctx.crystal.uuid
 
-    def relax_state(self) -> Any:
-        """Relax the structure in its charge state."""
-        return self._relax_crystal('relax_state')
-
-    def inspect_state(self) -> ExitCode | None:
-        """Take the relaxed structure in its charge state."""
-        return self._take('relax_state')
+    def inspect_host(self) -> ExitCode | None:
+        """Take the relaxed structure."""
+        failure = self._take_crystal('relax_host')
+        if failure is None:
+            self.ctx.relaxed_in = ['relax_host', 'host']
+            return None
+        if 'structures' in self.ctx.relax_host.outputs:
+            self.out('structure', self.ctx.relax_host.outputs.structures['host'])
+        self._summarise_derivation(failure.message)
+        return failure
 
     def take_structure(self) -> None:
         """Attach the structure, whatever comes of its hops."""

@@ -27,8 +27,8 @@ __all__ = ('CrystalWorkChain',)
 class CrystalWorkChain(HopEndpointsWorkChain):
     """The steps to an ordered crystal, and the record of the branches that were taken.
 
-    `ctx.host` is the structure as it is now, `ctx.crystal` the same before its last relaxation, `ctx.kinds` what its
-    kinds are. The inputs are those of the derivation, which defines them.
+    `ctx.host` is the structure as it is now, `ctx.crystal` the same before any relaxation, to which the numbers of hops
+    refer, `ctx.kinds` what its kinds are. The inputs are those of the derivation, which defines them.
     """
 
     @classmethod
@@ -38,13 +38,13 @@ class CrystalWorkChain(HopEndpointsWorkChain):
 
     @classmethod
     def ordering_steps(cls) -> Any:
-        """Return the part of an outline that orders a disordered crystal, and relaxes one that is ordered."""
+        """Return the part of an outline that orders a disordered crystal; for their energies orderings are relaxed."""
         return if_(cls.is_disordered)(
             cls.make_orderings,
             cls.inspect_orderings,
             if_(cls.should_relax)(cls.relax_orderings, cls.inspect_relaxed_orderings),
             cls.choose_ordering,
-        ).elif_(cls.should_relax)(cls.relax_host, cls.inspect_host)
+        )
 
     def setup(self) -> None:
         """Say what is going to happen."""
@@ -54,7 +54,6 @@ class CrystalWorkChain(HopEndpointsWorkChain):
         self.ctx.branches = []
         self.ctx.warnings = []
         self.ctx.state = self.ctx.table = self.ctx.relaxed_in = self.ctx.hops = None
-        self.ctx.state_changed = False
         start = self.inputs.get('structure', self.inputs.get('parent'))
         what = 'by a lookup' if start is None else f'from {start.get_formula()}'
         self.report(f'deriving a structure {what}, engine {self.engine.name}')

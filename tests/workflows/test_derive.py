@@ -95,9 +95,27 @@ def test_charged(build):
     # it hops between sites where gold was
     assert initial[0].specie.symbol == 'Au'
     assert node.outputs.hops['hops']['hop_0']['length'] == pytest.approx(node.outputs.unrelaxed.cell[0][0])
-    # discharged and charged host were relaxed
-    assert {'relax_host', 'relax_state'} <= set(steps(node))
+    # the charged host was relaxed, and only that: it was emptied as it was given
+    assert steps(node).count('relax_host') == 1
+    assert node.outputs.unrelaxed.cell == node.inputs.structure.cell
+    assert set(node.outputs.summary['force_evaluations']) == {'relax_host'}
     assert [entry['step'] for entry in node.outputs.summary['branches']][-1] == 'endpoints'
+
+
+@pytest.mark.slow
+def test_numbers_of_hops_in_a_charged_host_are_those_of_the_crystal_as_given(build):
+    """A relaxation may exchange the order of two hops; those that are counted before the launch are meant."""
+    given = ordered_alloy()
+    given.lattice = Lattice.tetragonal(3.7, 3.9)
+    inputs = {'charge_state': {'ion': 'Au', 'state': 'charged'}, 'hops': {'max_length': 4.0, 'number': 1}}
+    builder = build(given, {'relax_endpoints': False}, **inputs)
+    assert validate_derive(dict(builder), None) is None
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    [hop] = node.outputs.hops['hops'].values()
+    assert hop['length'] == pytest.approx(3.9)
+    [choice] = [link.node for link in node.base.links.get_outgoing(link_label_filter='choose_hops').all()]
+    assert choice.inputs.host.cell == node.inputs.structure.cell
 
 
 def test_derived_from_a_parent(build):

@@ -75,6 +75,24 @@ def test_ground_state_is_the_ordering_of_lowest_relaxed_energy(build):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('jobs_run_once')
+def test_ordering_is_emptied_as_it_was_before_its_relaxation(build):
+    """Orderings are relaxed to be ranked; the sites that are emptied, and hops, are those of the ordering as made."""
+    inputs = {'charge_state': {'ion': 'Au', 'state': 'charged'}, 'hops': {'number': 0, 'max_length': 5.0}}
+    overrides = {'relax_orderings': 1, 'relax_endpoints': False, 'min_image_distance': 3.0}
+    _, node = run_get_node(build(disordered_alloy(), overrides, **ORDERED, **inputs))
+    assert node.is_finished_ok, node.exit_message
+    steps = {link.link_label: link.node for link in node.base.links.get_outgoing().all()}
+    ordering = steps['relax_orderings'].inputs.structures[taken(node)['ordering']]
+    assert steps['charge_state'].inputs.structure.uuid == ordering.uuid
+    emptied = steps['charge_state'].outputs.structure
+    assert steps['choose_hops'].inputs.host.uuid == emptied.uuid == node.outputs.unrelaxed.uuid
+    assert steps['relax_host'].inputs.structures.host.uuid == emptied.uuid
+    assert set(node.outputs.summary['force_evaluations']) == {'relax_orderings', 'relax_host'}
+    assert node.outputs.summary['energy'] == steps['relax_host'].outputs.results['tasks']['host']['energy']
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('jobs_run_once')
 def test_ordering_that_fails_leaves_the_others_alone(build):
     """Without any step only those converge whose forces symmetry makes zero."""
     builder = build(disordered_alloy(), {'relax_host': 'positions', 'relax_orderings': 10}, **ORDERED)
