@@ -76,7 +76,8 @@ def predict(parent: dict[str, Any], derived: dict[str, Any]) -> dict[str, Any] |
         return None
     exchange = {parent['mobile_species']: derived['mobile_species']}
     plain = scale_volume(substitute(crystal, exchange).structure, crystal)
-    carried = scale_volume(substitute(crystal, exchange, guess=True).structure, crystal)
+    made = substitute(crystal, exchange, guess=True)
+    carried = scale_volume(made.structure, made.parent or crystal)
     return {
         'parent': parent['sys_name'],
         'derived': derived['sys_name'],
