@@ -43,8 +43,8 @@ def choose_hops(
 
     :param host: the host in its charge state, not yet relaxed.
     :param hops: `ion`; `number`, `numbers` or `between`, two sites, where not all hops are meant; `mechanism`,
-        `max_length`, `extra_vacancies`, `sites`, `symprec`. A site in `between` is its index in the host or three
-        fractional coordinates.
+        `max_length`, `extra_vacancies`, `sites`, `symprec`. A site in `between` is its index in the crystal
+        before ions were taken out, or three fractional coordinates.
     :param kinds: moments, oxidation states and U of the kinds of the host.
     :param charge_state: results of :func:`~aiida_embarrier.calculations.derivation.charge_state`: its ion, its
         mechanism and its empty sites stand where `hops` does not say them.
@@ -74,11 +74,23 @@ def hops_in_state(hops: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str
     chosen.setdefault('ion', state.get('ion'))
     if chosen['ion'] is None:
         raise ValueError('no `ion` is named: give the chemical symbol of the migrating ion, such as Li')
-    if state.get('ion') == chosen['ion'] and 'mechanism' in state and 'mechanism' not in chosen:
-        chosen['mechanism'] = state['mechanism']
-        if state['mechanism'] == 'interstitial' and 'sites' not in chosen:
-            chosen['sites'] = state['sites']
+    if state.get('ion') == chosen['ion']:
+        chosen.setdefault('mechanism', state['mechanism'])
+        if chosen['mechanism'] == state['mechanism'] and 'sites' not in chosen:
+            if state['mechanism'] == 'interstitial':
+                chosen['sites'] = state['sites']
+            if 'between' in chosen:
+                chosen['between'] = [_place(site, state) for site in chosen['between']]
     return chosen
+
+
+def _place(site: Any, state: Mapping[str, Any]) -> Any:
+    """Return where a site of the crystal before ions were taken out is now; coordinates stay."""
+    from aiida_embarrier.structures.charge_states import place_in_state
+
+    if isinstance(site, bool) or not isinstance(site, int):
+        return site
+    return place_in_state(site, state['removed'], state['kept'], state['mechanism'])
 
 
 def numbered(structure: Structure, chosen: Mapping[str, Any]) -> dict[str, Any]:

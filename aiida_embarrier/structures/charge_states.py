@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
-__all__ = ('MAX_CHOICES', 'STATES', 'ChargeState', 'set_charge_state')
+__all__ = ('MAX_CHOICES', 'STATES', 'ChargeState', 'place_in_state', 'set_charge_state')
 
 #: States with a name.
 STATES = ('discharged', 'charged', 'dilute')
@@ -295,3 +295,21 @@ def _without(
             host.add_site_property('magmom', moments)
         notes += more
     return with_oxidation_states(host, shift.states), shift.changed, notes
+
+
+def place_in_state(site: int, removed: Sequence[int], kept: Sequence[int], mechanism: str) -> int:
+    """Return where a site of the crystal as given is among those that an ion hops between in a charge state.
+
+    :param site: index in the crystal as given.
+    :param removed: indices there of the ions that are gone.
+    :param kept: indices there of the intercalants that stayed.
+    :param mechanism: `interstitial`: hops lead from one emptied site to another; `vacancy`: from a kept ion to another.
+    :return: for `interstitial` the number of the site among the emptied ones, for `vacancy` its index in the host.
+    :raises ValueError: for a site that is none of those.
+    """
+    interstitial = mechanism == 'interstitial'
+    places = list(removed if interstitial else kept)
+    if site not in places:
+        what = 'emptied' if interstitial else 'occupied'
+        raise ValueError(f'site {site} is none of the {what} ones: choose from {places}, or give coordinates')
+    return places.index(site) if interstitial else site - sum(gone < site for gone in removed)

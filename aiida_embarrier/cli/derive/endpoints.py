@@ -225,15 +225,11 @@ def _pairs(
 
 def _place(site: int | list[float], made: Any, mechanism: str) -> int | list[float]:
     """Return where a site of the file, given by its number, is among those of the hops in a charge state."""
+    from aiida_embarrier.structures.charge_states import place_in_state
+
     if made is None or not isinstance(site, int):
         return site
-    places = made.removed if mechanism == 'interstitial' else made.kept
-    if site not in places:
-        what = 'emptied' if mechanism == 'interstitial' else 'occupied'
-        raise ValueError(f'site {site} is none of the {what} ones: choose from {list(places)}, or give coordinates')
-    if mechanism == 'interstitial':
-        return list(places).index(site)
-    return site - sum(gone < site for gone in made.removed)
+    return place_in_state(site, made.removed, made.kept, mechanism)
 
 
 def _echo_text(result: dict[str, Any]) -> None:
