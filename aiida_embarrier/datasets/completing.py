@@ -12,9 +12,17 @@ import pandas as pd
 
 from aiida_embarrier.datasets.classes import structural_group
 from aiida_embarrier.datasets.defects import DefectReport, find_defects, with_flags
-from aiida_embarrier.datasets.groups import elements_of_row, framework_of_row, reduced_formula, with_groups
+from aiida_embarrier.datasets.groups import (
+    elements_of_row,
+    framework_of_row,
+    group_labels,
+    reduced_formula,
+    regrouped,
+    with_groups,
+)
 from aiida_embarrier.datasets.importing.base import frame_of
 from aiida_embarrier.datasets.repairs import repair
+from aiida_embarrier.datasets.schema import GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,12 +47,14 @@ class Completed:
     :param found: the defects before repairs.
     :param left: the defects that are left, those in the column `flags`.
     :param repairs: `name`, `defect`, `repair`: what was repaired.
+    :param notes: what readers should know of labels that were there already.
     """
 
     frame: pd.DataFrame
     found: DefectReport
     left: DefectReport
     repairs: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return numbers of rows: all, flagged, with each defect found and left, and with each repair."""
@@ -65,10 +75,13 @@ def complete(
 ) -> Completed:
     """Return a dataset with labels, groups, flags and the repairs that were asked for, and what was found and done.
 
+    Labels that are there are kept, those of groups included, and only gaps filled; flags are always found anew.
+
     :param repairs: keys of defects to repair, see :data:`~aiida_embarrier.datasets.repairs.REPAIRS`.
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
     :raises ValueError: for repairs that there are not.
     """
+    given = frame
     frame = with_labels(frame, schema, progress)
     found = find_defects(frame, schema, progress)
     repaired = repair(frame, repairs, found)
@@ -76,14 +89,47 @@ def complete(
     if len(repaired.table):
         frame = with_labels(_without_stale_labels(repaired), schema)
         left = _again(frame, schema, found, set(repaired.table['name']))
-    return Completed(with_groups(with_flags(frame, left)), found, left, repaired.table)
+    notes = (*_notes_on_groups(given), *_notes_on_flags(given, found))
+    return Completed(with_groups(with_flags(frame, left), keep=True), found, left, repaired.table, notes)
+
+
+def _notes_on_groups(given: pd.DataFrame) -> list[str]:
+    if not set(GROUPS) & set(given):
+        return []
+    return [
+        f'{name}: the labels that {count} of {len(given)} rows were given are kept, although structures and names make '
+        'other groups; leave the column out to have them found'
+        for name, count in regrouped(given, group_labels(given)).items()
+    ]
+
+
+def _notes_on_flags(given: pd.DataFrame, found: DefectReport) -> list[str]:
+    if 'flags' not in given:
+        return []
+    rows = zip(given['name'], given['flags'], strict=True)
+    other = [name for name, text in rows if pd.notna(text) and set(_keys(text)) != set(found.flags.get(name, []))]
+    if not other:
+        return []
+    return [f'flags: found anew, as always; {len(other)} row(s) were given other ones, {other[0]} the first of them']
+
+
+def _keys(text: str) -> list[str]:
+    """Return the defects in a column of flags; those of others may be no JSON."""
+    try:
+        keys = json.loads(text)
+    except ValueError:
+        keys = [text]
+    return [str(key) for key in keys] if isinstance(keys, list) else [str(keys)]
 
 
 def _without_stale_labels(repaired: RepairedDataset) -> pd.DataFrame:
-    """Return repaired rows without the labels that follow from a structure where atoms were removed from it."""
+    """Return repaired rows without the labels that follow from a structure where atoms were removed from it.
+
+    Those of groups are among them: with other atoms the row may be of another host.
+    """
     table = repaired.table
     changed = repaired.frame['name'].isin(table['name'][table['defect'] == 'coinciding_atoms'])
-    labels = [name for name in _OF_STRUCTURE if name in repaired.frame]
+    labels = [name for name in (*_OF_STRUCTURE, *GROUPS) if name in repaired.frame]
     return repaired.frame.assign(**{name: repaired.frame[name].mask(changed) for name in labels})
 
 
@@ -138,7 +184,12 @@ def hop_length(row: Mapping[str, Any]) -> float:
 
 
 def charge_state(row: Mapping[str, Any]) -> str:
-    """Return `charged` for a row with a single atom of the migrating element, else `discharged`."""
+    """Return `charged` for a row with a single atom of the migrating element, else `discharged`.
+
+    A hop into a vacancy is one of a host that is filled otherwise, however few atoms a small cell has left.
+    """
+    if row.get('mechanism') == 'vacancy':
+        return 'discharged'
     return 'charged' if elements_of_row(row)[row['ion']] == 1 else 'discharged'
 
 

@@ -30,7 +30,15 @@ from aiida_embarrier.datasets.schema import GROUPS, columns_of
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-__all__ = ('base_name', 'elements_of_row', 'framework_of_row', 'group_labels', 'reduced_formula', 'with_groups')
+__all__ = (
+    'base_name',
+    'elements_of_row',
+    'framework_of_row',
+    'group_labels',
+    'reduced_formula',
+    'regrouped',
+    'with_groups',
+)
 
 #: Decimals, in Å, to which lengths of lattice vectors are compared.
 _DECIMALS = 2
@@ -86,7 +94,8 @@ def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
     frameworks = [(framework_of_row(row), row.get('ion') or '') for row in rows]
     # Names of properties tell no paths: `mp_12` and `mp_13` are other crystals.
     bases = [base_name(name) if 'ion' in row else name for name, row in zip(names, rows, strict=True)]
-    composed = [formula for formula, _ in frameworks]
+    # Crystals of the ion alone have no framework, and have nothing in common with those of another element.
+    composed = [framework[0] or framework for framework in frameworks]
     return pd.DataFrame(
         {
             'host_group': _first_names(names, hosts),
@@ -98,14 +107,48 @@ def group_labels(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def with_groups(frame: pd.DataFrame) -> pd.DataFrame:
+def with_groups(frame: pd.DataFrame, keep: bool = False) -> pd.DataFrame:
     """Return a dataset with the labels of its groups, found anew, and the columns of its schema first.
 
     Where rows are left out or added, labels may change.
+
+    :param keep: whether labels that are there are kept. A row without one then gets that of the first row, in the order
+        of the alphabet, that it belongs together with, so that no gap tears a group apart.
     """
-    labelled = frame.drop(columns=[name for name in GROUPS if name in frame]).join(group_labels(frame))
+    labels = group_labels(frame)
+    if keep:
+        for name in (name for name in GROUPS if name in frame):
+            labels[name] = _filled(frame['name'], frame[name], labels[name])
+    labelled = frame.drop(columns=[name for name in GROUPS if name in frame]).join(labels)
     known = columns_of('barrier' if 'barrier' in frame else 'property')
     return labelled[[*(name for name in known if name in labelled), *(name for name in labelled if name not in known)]]
+
+
+def _filled(names: pd.Series, given: pd.Series, found: pd.Series) -> list[str]:
+    known = sorted(zip(names[given.notna()], found[given.notna()], given[given.notna()], strict=True), reverse=True)
+    labels = {group: label for _, group, label in known}
+    return [
+        str(own) if there else labels.get(group, group)
+        for own, there, group in zip(given, given.notna(), found, strict=True)
+    ]
+
+
+def regrouped(given: pd.DataFrame, found: pd.DataFrame) -> dict[str, int]:
+    """Return how many labelled rows of a dataset belong together otherwise than its structures and names say.
+
+    Groups that are only called otherwise are the same.
+
+    :param given: the dataset as it was given, with the labels of some groups.
+    :param found: the labels by :func:`group_labels`, in the same order.
+    :returns: numbers of labelled rows by the columns in which there are other groups.
+    """
+    other = {}
+    for name in (name for name in GROUPS if name in given):
+        there = given[name].notna()
+        pairs = list(zip(given[name][there], found[name][there], strict=True))
+        if pairs and not len(set(pairs)) == len({one for one, _ in pairs}) == len({one for _, one in pairs}):
+            other[name] = len(pairs)
+    return other
 
 
 def _host_key(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -96,9 +96,7 @@ def _remove_coinciding(row: Mapping[str, Any]) -> dict[str, Any]:
     offset = 0
     if geometry.path is not None:
         offset = 1
-        near, atoms = geometry.clearances
-        if near[-1] < OVERLAP:
-            removed.add(int(atoms[-1]))
+        removed |= _at_the_end(geometry)
     kept = [index - offset for index in range(offset, len(geometry.species)) if index not in removed]
     changes: dict[str, Any] = {'n_atoms': len(kept) + offset}
     for key in ('species', 'frac_coords', 'final_frac_coords'):
@@ -106,6 +104,19 @@ def _remove_coinciding(row: Mapping[str, Any]) -> dict[str, Any]:
             values = json.loads(row[key])
             changes[key] = json.dumps([values[index] for index in kept], separators=(',', ':'))
     return changes
+
+
+def _at_the_end(geometry: RowGeometry) -> set[int]:
+    """Return the atoms of the ion's element in the site where its path ends, and the copies of these."""
+    assert geometry.path is not None
+    vectors = minimum_image((geometry.coords - geometry.path[-1]) @ geometry.lattice, geometry.lattice)
+    near = np.flatnonzero(np.linalg.norm(vectors, axis=1) < OVERLAP).tolist()
+    found = {index for index in near if geometry.species[index] == geometry.species[0]}
+    while (
+        more := {atom for one, other, _ in geometry.overlaps if {one, other} & found for atom in (one, other)} - found
+    ):
+        found |= more
+    return found - {0}
 
 
 def _swap_symmetry(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Column:
     :param meaning: what it says, one line.
     :param unit: None for words and pure numbers.
     :param required: whether every row has a value; other columns may be left out, or have gaps.
+    :param values: the only ones there may be; None where any will do.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column:
     meaning: str
     unit: str | None = None
     required: bool = False
+    values: tuple[str, ...] | None = None
 
 
 #: Labels of groups that a split keeps together, from narrow to wide.
@@ -77,7 +79,12 @@ _COMMON = (
 BARRIER = (
     *_COMMON,
     Column('barrier', 'float64', 'Migration barrier', 'eV', required=True),
-    Column('barrier_definition', 'string', 'forward, reverse, rate_limiting, span, or literature: as published'),
+    Column(
+        'barrier_definition',
+        'string',
+        'forward, reverse, rate_limiting, span, or literature: as published',
+        values=('forward', 'reverse', 'rate_limiting', 'span', 'literature'),
+    ),
     Column('ion', 'string', 'Element of the migrating ion', required=True),
     Column('path', 'string', 'Fractional positions of the ion in path order, JSON n x 3, not wrapped', required=True),
     Column('hop_length', 'float64', 'Distance between the ends of the path of the ion', 'Å'),
@@ -85,7 +92,12 @@ BARRIER = (
     Column('final_frac_coords', 'string', 'The other atoms in the final state where they differ, JSON n x 3'),
     Column('host', 'string', 'Reduced formula of the initial structure without atoms of the ion'),
     Column('mechanism', 'string', 'vacancy, interstitial or any'),
-    Column('charge_state', 'string', 'charged (one ion in the empty host) or discharged'),
+    Column(
+        'charge_state',
+        'string',
+        'charged (one ion in the empty host) or discharged',
+        values=('charged', 'discharged'),
+    ),
     Column('functional', 'string', 'Density functional as its source names it, such as GGA+U'),
     Column('engine', 'string', 'Engine that computed the barrier'),
     Column('structural_class', 'string', 'Structural class as its source labels it'),
@@ -134,6 +146,14 @@ def check_rows(frame: pd.DataFrame, schema: str) -> None:
         if column.required and frame[name].isna().any():
             row = int(frame[name].isna().to_numpy().argmax())
             raise ValueError(f'row {row} ({frame["name"].iloc[row]}) has no {name}: {column.meaning}')
+        if column.values is not None:
+            wrong = (frame[name].notna() & ~frame[name].isin(column.values)).to_numpy()
+            if wrong.any():
+                row = int(wrong.argmax())
+                raise ValueError(
+                    f'row {row} ({frame["name"].iloc[row]}) has the {name} {frame[name].iloc[row]!r}: '
+                    f'choose from {", ".join(column.values)}, or leave it empty'
+                )
     repeated = frame['name'][frame['name'].duplicated()]
     if len(repeated):
         raise ValueError(f'the name {repeated.iloc[0]!r} is there more than once: names of rows are unique')

@@ -50,6 +50,6 @@ def run(job: AssembleDatasetJob, context: JobContext) -> DatasetResult:
         target=BARRIER_TARGET.name,
         target_unit=BARRIER_TARGET.unit,
         left_out=left_out,
-        warnings=[f'{label} was left out: {reason}' for label, reason in left_out.items()],
+        warnings=[*(f'{label} was left out: {reason}' for label, reason in left_out.items()), *done.notes],
         **done.summary(),
     )

@@ -7,7 +7,7 @@ from potential_systems import vacancy_hop
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.bands.barriers import barriers
 from aiida_embarrier.datasets.assembling import band_row, why_left_out
-from aiida_embarrier.datasets.completing import complete
+from aiida_embarrier.datasets.completing import charge_state, complete
 from aiida_embarrier.datasets.importing.base import frame_of
 from aiida_embarrier.datasets.schema import check_rows, endpoints_of_row, path_of_row
 
@@ -59,6 +59,24 @@ def test_rows_keep_to_the_schema(band):
     check_rows(done.frame, 'barrier')
     assert list(done.frame['host_group']) == ['x', 'x']
     assert list(done.frame['charge_state']) == ['discharged'] * 2
+
+
+def test_charge_states():
+    """A single ion is that of an empty host, unless it hops into a vacancy; a mechanism may not be known."""
+    row = {'ion': 'Li', 'species': '["Fe","P","O"]'}
+    for mechanism, state in ((None, 'charged'), ('interstitial', 'charged'), ('vacancy', 'discharged')):
+        assert charge_state({**row, 'mechanism': mechanism}) == state
+    assert charge_state(row) == 'charged'
+    assert charge_state({**row, 'species': '["Li","O"]'}) == 'discharged'
+
+
+def test_values_of_labels(band):
+    """Of labels with known values there are no others; gaps are none."""
+    frame = frame_of([band_row(name, band, 'forward') for name in ('x', 'y')], 'barrier')
+    check_rows(frame.assign(charge_state=['charged', None], barrier_definition=['span', None]), 'barrier')
+    for column, value in (('charge_state', 'neutral'), ('barrier_definition', 'highest'), ('charge_state', '')):
+        with pytest.raises(ValueError, match=rf"row 1 \(y\) has the {column} '{value}': choose from"):
+            check_rows(frame.assign(**{column: [None, value]}), 'barrier')
 
 
 def test_what_makes_no_row(band):

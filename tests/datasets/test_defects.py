@@ -132,6 +132,22 @@ def test_ion_that_is_still_there(barriers):
     assert 'flags' not in found.frame
 
 
+def test_ion_that_is_still_there_twice(barriers):
+    """Of two atoms in the final site, or one in it and its copy beside it, none stays."""
+    frame = one(barriers)
+    row = frame.iloc[0]
+    end, across = path_of_row(row)[-1], np.linalg.inv(np.array(json.loads(row['lattice'])))
+    for shifts in ((0.0, 0.1), (0.3, -0.3), (0.4, 0.7), (0.7, 0.4), (0.1, 0.2, 0.3)):
+        extra = [(end + np.array([shift, 0, 0]) @ across).tolist() for shift in shifts]
+        species = [*json.loads(row['species']), *[row['ion']] * len(extra)]
+        coords = json.dumps([*json.loads(row['frac_coords']), *extra])
+        n_atoms = pd.array([row['n_atoms'] + len(extra)], 'Int64')
+        full = frame.assign(species=json.dumps(species), frac_coords=coords, n_atoms=n_atoms)
+        found = read_dataset(write_parquet(full), repairs=['coinciding_atoms'])
+        assert structure_of_row(found.frame.iloc[0]).formula == structure_of_row(row).formula, shifts
+        assert found.report['flags'] == {}
+
+
 def test_ion_that_goes_through_an_atom(barriers):
     frame = one(barriers)
     row = frame.iloc[0]

@@ -62,6 +62,12 @@ def test_what_joins_rows():
     assert [base_name(name) for name in ('A_1', 'Na2MnSiO4_pc_1', 'NiO2_Li')] == ['A', 'Na2MnSiO4_pc', 'NiO2_Li']
 
 
+def test_metals_have_no_framework():
+    """Hops in two metals join nothing, though both have no atoms but the ion."""
+    frame = pd.DataFrame([row('A', 'Cu', ['Cu'] * 3), row('B', 'Al', ['Al'] * 3, 12.0), row('C', 'Cu', ['Cu'], 11.0)])
+    assert list(group_labels(frame)['family_group']) == ['A', 'B', 'A']
+
+
 def test_numbers_in_names_of_properties_join_nothing():
     """They tell no paths: `mp_12` and `mp_13` are two crystals."""
     frame = pd.DataFrame([row('mp_12', None, ['Mn', 'O']), row('mp_13', None, ['Co', 'O'], 12.0)]).drop(columns='ion')

@@ -112,6 +112,7 @@ def read_dataset(
         completed = complete(frame, schema, repairs, progress)
     except ValueError as error:
         raise DatasetError(f'{content.name}: {error}') from error
+    notes = [*notes, *completed.notes]
     report = {'format': key, 'file': content.name, 'sha256': content.sha256, **completed.summary(), 'notes': notes}
     return ImportedDataset(completed.frame, schema, found, report, completed.left.table, completed.repairs)
 

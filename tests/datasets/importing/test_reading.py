@@ -13,7 +13,7 @@ from datasets.published import as_json, five_images, ten_tags, two_ends
 
 from aiida_embarrier.datasets.completing import endpoint_symmetry
 from aiida_embarrier.datasets.importing import DatasetError, Target, published_splits, read_dataset
-from aiida_embarrier.datasets.schema import check_rows, path_of_row, structure_of_row
+from aiida_embarrier.datasets.schema import GROUPS, check_rows, path_of_row, structure_of_row
 from aiida_embarrier.datasets.tables import write_parquet
 
 
@@ -87,7 +87,8 @@ def test_round_trip(barriers, convert):
     if convert is ten_tags:
         assert list(found['functional']) == [row['functional'] for row in rows]
         assert list(found['source']) == [f'@article{{{row["name"]}}}' for row in rows]
-    reference = read_dataset(write_parquet(pd.DataFrame(rows))).frame
+    # Groups of these rows only, as other formats have them, and not those of the whole dataset.
+    reference = read_dataset(write_parquet(pd.DataFrame(rows).drop(columns=list(GROUPS)))).frame
     for column in SAME:
         assert list(found[column]) == list(reference[column]), column
     wrapped = convert is five_images
@@ -145,8 +146,29 @@ def test_own_tables(barriers, tmp_path):
     (tmp_path / 'some.parquet').write_bytes(write_parquet(frame))
     for file in ('some.csv', 'some.parquet'):
         back = read_dataset(tmp_path / file).frame
-        labels = [name for name in frame if not name.endswith('_group') or name == 'structural_group']
-        pd.testing.assert_frame_equal(back[labels], frame[labels])
+        pd.testing.assert_frame_equal(back, frame)
+
+
+def test_labels_of_own_tables_are_kept(barriers):
+    """Groups that a table has stay, gaps take the label of the rows that they belong with, and a note says so."""
+    frame = barriers.frame[barriers.frame['n_atoms'] < 60].head(30).drop(columns=['flags', *GROUPS])
+    plain = read_dataset(write_parquet(frame.reset_index(drop=True)))
+    assert plain.report['notes'] == []
+    ours = plain.frame['family_group']
+    members = plain.frame['name'][ours == ours.mode()[0]].tolist()
+    given = pd.Series(['mine', *plain.frame['family_group'][1:]]).mask(plain.frame['name'].isin(members[1:]))
+    given = given.mask(plain.frame['name'] == members[0], 'theirs')
+    marked = plain.frame.assign(family_group=given, flags='["unknown_class"]', charge_state='charged')
+    back = read_dataset(write_parquet(marked))
+    expected = given.mask(plain.frame['name'].isin(members), 'theirs')
+    assert len(members) > 1
+    assert back.frame['family_group'].tolist() == expected.tolist()
+    assert set(back.frame['charge_state']) == {'charged'}
+    assert back.report['flags'] == plain.report['flags'], 'flags are found anew'
+    assert back.report['notes'][-1].startswith('flags: found anew')
+    torn = read_dataset(write_parquet(plain.frame.assign(family_group=plain.frame['name'])))
+    assert torn.frame['family_group'].tolist() == plain.frame['name'].tolist()
+    assert torn.report['notes'][0].startswith('family_group: the labels that 30 of 30 rows were given are kept')
 
 
 def test_property_tables(shared_data):
