@@ -9,17 +9,17 @@ in the charged and in the discharged host is one hop.
 
 from __future__ import annotations
 
-import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiida_embarrier.datasets.groups import framework_of_row
+from aiida_embarrier.datasets.hop_shapes import Shapes, cylinder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -30,6 +30,9 @@ __all__ = ('HopEnvironment', 'deviation', 'environment_of_row', 'equivalent_hops
 #: discharged host, or in two settings. In one cell only, ε-VOPO4 with Li, two hops that symmetry tells apart are as
 #: near (0.12 Å): hops that are nearly equivalent count as equivalent.
 TOLERANCE = 0.5
+#: A hop that agrees with another one within this share of the tolerance is compared with no others, for they are as far
+#: from the other one, within about that: only a pair that is as near to the tolerance could be judged differently.
+COINCIDENCE = 0.02
 #: How far beyond the path host atoms are compared, in Å: the ions' own shell and the next.
 MARGIN = 3.5
 #: Points that paths are compared at.
@@ -115,54 +118,66 @@ def deviation(first: HopEnvironment, second: HopEnvironment, tolerance: float = 
     second = second.scaled(first.scale)
     if abs(first.length - second.length) > tolerance:
         return np.inf
-    radius = max(first.length, second.length) / 2 + MARGIN
-    found = (
-        _fit(first, other, rotation, radius, tolerance)
-        for other in (second, second.reversed())
-        for rotation in _rotations(first, other, tolerance)
+    return min(
+        (found for other in (second, second.reversed()) for found in _fits(first, other, tolerance)), default=np.inf
     )
-    return min(found, default=np.inf)
 
 
-def _rotations(first: HopEnvironment, second: HopEnvironment, tolerance: float) -> list[np.ndarray]:
-    """Return rotations, mirror images too, that lay the second hop on the first and one atom beside it on another."""
+def _fits(first: HopEnvironment, second: HopEnvironment, tolerance: float) -> Iterator[float]:
+    """Yield the largest deviation for each way to lay the second hop, of the same volume, on the first."""
+    radius = max(first.length, second.length) / 2 + MARGIN
+    rotations = _rotations(first, second, tolerance)
+    for rotation in rotations[_near_fit(first, second, rotations, tolerance)]:
+        yield _fit(first, second, rotation, radius, tolerance)
+
+
+def _rotations(first: HopEnvironment, second: HopEnvironment, tolerance: float) -> np.ndarray:
+    """Return rotations, mirror images too, that lay the second hop on the first and one atom beside it on another.
+
+    :return: shape (n, 3, 3).
+    """
     axis, other_axis = (hop.path[-1] - hop.path[0] for hop in (first, second))
-    heights, distances = _cylinder(first.positions, axis)
+    heights, distances = cylinder(first.positions, axis)
     beside = np.flatnonzero(distances > OFF_AXIS)
     if not len(beside):
-        return []
+        return np.empty((0, 3, 3))
     # The nearest atom of the rarest element has the fewest to be laid on.
     candidates = first.elements[beside]
     counts = (candidates[:, None] == second.elements[None]).sum(axis=1)
     anchor = beside[counts.argmin()]  # the atoms come nearest first
-    other_heights, other_distances = _cylinder(second.positions, other_axis)
+    other_heights, other_distances = cylinder(second.positions, other_axis)
     fits = (
         (second.elements == first.elements[anchor])
         & (np.abs(other_heights - heights[anchor]) <= 2 * tolerance)
         & (np.abs(other_distances - distances[anchor]) <= 2 * tolerance)
         & (other_distances > OFF_AXIS / 2)
     )
-    frame = _frame(axis, first.positions[anchor])
-    return [
-        _frame(other_axis, second.positions[index]).T @ np.diag([1.0, 1.0, hand]) @ frame
-        for index, hand in itertools.product(np.flatnonzero(fits), (1.0, -1.0))
-    ]
+    frame = _frames(axis, first.positions[[anchor]])[0]
+    frames = np.repeat(_frames(other_axis, second.positions[fits]), 2, axis=0)
+    frames[1::2, 2] *= -1.0  # of each turn the mirror image
+    rotations: np.ndarray = frames.transpose(0, 2, 1) @ frame
+    return rotations
 
 
-def _cylinder(positions: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where positions are along an axis, and how far from it."""
-    unit = axis / np.linalg.norm(axis)
-    heights = positions @ unit
-    return heights, np.linalg.norm(positions - heights[:, None] * unit, axis=1)
+def _frames(axis: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Return three unit vectors as rows for each point: the axis, the direction to the point, and one normal to both.
+
+    :param beside: points beside the axis, shape (n, 3).
+    :return: shape (n, 3, 3).
+    """
+    along = axis / np.linalg.norm(axis)
+    across = beside - (beside @ along)[:, None] * along
+    across /= np.linalg.norm(across, axis=1)[:, None]
+    return np.stack([np.broadcast_to(along, across.shape), across, np.cross(along, across)], axis=1)
 
 
-def _frame(axis: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    """Return three unit vectors as rows: the axis, the direction to a point beside it, and one normal to both."""
-    along = axis / np.sqrt(axis @ axis)
-    across = beside - (beside @ along) * along
-    across = across / np.sqrt(across @ across)
-    (a, b, c), (x, y, z) = along, across
-    return np.array([along, across, [b * z - c * y, c * x - a * z, a * y - b * x]])
+def _near_fit(first: HopEnvironment, second: HopEnvironment, rotations: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return which rotations lay an atom of the second hop near each of the nearest atoms of the first."""
+    found = np.ones(len(rotations), dtype=bool)
+    for element, position in zip(first.elements[:N_NEAR], first.positions[:N_NEAR], strict=True):
+        steps = second.positions[second.elements == element] @ rotations - position
+        found &= ((steps**2).sum(axis=2) <= (2 * tolerance) ** 2).any(axis=1)
+    return found
 
 
 def _fit(first: HopEnvironment, second: HopEnvironment, rotation: np.ndarray, radius: float, tolerance: float) -> float:
@@ -185,9 +200,6 @@ def _partners(
     first: HopEnvironment, elements: np.ndarray, positions: np.ndarray, radius: float, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return which atoms correspond, None where one well inside the radius has no partner of its own."""
-    near = _distances(first.elements[:N_NEAR], first.positions[:N_NEAR], elements, positions)
-    if near.min(axis=1).max(initial=0.0) > tolerance:  # most turns end here
-        return None
     distances = _distances(first.elements, first.positions, elements, positions)
     inside, other_inside = (np.linalg.norm(all_of, axis=1) <= radius for all_of in (first.positions, positions))
     mine = np.flatnonzero(inside)
@@ -229,13 +241,44 @@ def equivalent_hops(frame: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.Ser
 
 
 def _labels(rows: list[Mapping[str, Any]], tolerance: float) -> dict[str, str]:
-    """Return the label of the hop of each of some rows, which come in the order of their names."""
-    hops = {row['name']: environment_of_row(row) for row in rows}
-    labels = {name: name for name in hops}
-    for (name, hop), (other, its) in itertools.combinations(hops.items(), 2):
-        if hop is None or its is None or labels[name] == labels[other]:
+    """Return the label of the hop of each of some rows, which come in the order of their names.
+
+    Surroundings are laid on each other only where the shapes of two hops leave it open whether they are one.
+    """
+    comparable = {row['name']: hop for row in rows if (hop := environment_of_row(row)) is not None}
+    if not comparable:
+        return {}
+    names = list(comparable)
+    elements = np.unique(np.concatenate([hop.elements for hop in comparable.values()]))
+    # numbers in the place of symbols, which compare slowly
+    hops = [replace(hop, elements=np.searchsorted(elements, hop.elements)) for hop in comparable.values()]
+    shapes = Shapes(hops, MARGIN, N_NEAR)
+    labels = np.arange(len(hops))  # the first hop that each is
+    coincides = np.zeros(len(hops), dtype=bool)  # with one that has been compared with all
+    for number, hop in enumerate(hops):
+        if coincides[number]:
             continue
-        if deviation(hop, its, tolerance) <= tolerance:
-            old, new = sorted([labels[name], labels[other]], reverse=True)
-            labels = {key: new if label == old else label for key, label in labels.items()}
-    return labels
+        others = np.flatnonzero(~coincides & (labels != labels[number]))
+        others = others[others > number]
+        for other, possible in zip(others, shapes.possible(number, others, tolerance), strict=True):
+            if labels[other] == labels[number] or not possible.any():
+                continue
+            found = _first_fit(hop, hops[other], possible, tolerance)
+            if found is not None:
+                old, new = sorted([labels[number], labels[other]], reverse=True)
+                labels[labels == old] = new
+                coincides[other] = found <= COINCIDENCE * tolerance
+    return {name: names[label] for name, label in zip(names, labels, strict=True)}
+
+
+def _first_fit(first: HopEnvironment, second: HopEnvironment, possible: np.ndarray, tolerance: float) -> float | None:
+    """Return the deviation of the first way found to lay a hop on another within the tolerance, None without any.
+
+    :param possible: whether the second may be the first as it is, and in the other direction.
+    """
+    second = second.scaled(first.scale)
+    if abs(first.length - second.length) > tolerance:
+        return None
+    directions = [other for other, may in zip((second, second.reversed()), possible, strict=True) if may]
+    fits = (found for other in directions for found in _fits(first, other, tolerance))
+    return next((found for found in fits if found <= tolerance), None)
