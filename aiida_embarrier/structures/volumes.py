@@ -250,8 +250,9 @@ def _doubts(own: Structure, other: Structure) -> list[str]:
         )
     for structure in (own, other):
         for species in structure.composition:
-            if abs(species.oxi_state - round(species.oxi_state)) > 1e-6:
-                whole = Species(species.symbol, int(species.oxi_state))
+            state = float(species.oxi_state or 0)
+            if abs(state - round(state)) > 1e-6:
+                whole = Species(species.symbol, int(state))
                 notes.append(
                     f'no ionic radius of {species} is known: pymatgen takes that of {whole}, whose state is the next '
                     'nearer to 0; give whole states (such as localised ones), or take atomic radii, where it matters'
