@@ -154,7 +154,9 @@ def shift_charge(
     :param charge: positive charge that the metals take up in units of e: the sum of what was removed.
     :param sources: fractional coordinates of what was removed or exchanged, for `localised`.
     :param how: `spread`: all sites of a metal change alike, which keeps the symmetry and may give fractional states;
-        `localised`: whole electrons, each at the metal site nearest to a source that was not changed yet.
+        `localised`: whole electrons, each at the metal site nearest to a source that was not changed yet. Sites of a
+        metal that share a fractional state, such as the Mn of LiMn2O4, come to the two whole states around their new
+        mean, with a warning.
     :raises ValueError: for an unknown `how`.
     """
     if how not in {'spread', 'localised'}:
@@ -176,7 +178,7 @@ def shift_charge(
         if how == 'spread':
             new[sites] += sign * taken * room / room.sum() if _uneven(room, taken) else sign * taken / len(sites)
         else:
-            _localise(structure, sites, new, room, sign, taken, sources)
+            notes += _localise(structure, sites, new, room, sign, taken, sources)
         left -= taken
         notes += _unusual(element, new[sites])
         if left < _TOLERANCE:
@@ -226,20 +228,52 @@ def _localise(
     sign: float,
     taken: float,
     sources: Sequence[Sequence[float]],
-) -> None:
-    """Change single sites by whole electrons, those nearest to a source first, each once before any one twice."""
+) -> list[str]:
+    """Change single sites by whole electrons, those nearest to a source first, each once before any one twice.
+
+    :return: warnings where the states of the metal were fractional.
+    """
     points = np.asarray(sources, dtype=float).reshape(-1, 3)
     if len(points):
         distances = structure.lattice.get_all_distances(points, structure.frac_coords[sites]).min(axis=0)
     else:
         distances = np.zeros(len(sites))
+    nearest = np.lexsort((sites, np.round(distances, 3)))
+    if np.abs(states[sites] - np.round(states[sites])).max() > _TOLERANCE:
+        return _localise_fractions(structure[int(sites[0])].specie.symbol, sites[nearest], states, sign, taken)
     room = room.copy()
     while taken > _TOLERANCE:
-        for site in np.lexsort((sites, np.round(distances, 3))):
+        for site in nearest:
             step = min(1.0, taken, float(room[site]))
             states[sites[site]] += sign * step
             room[site] -= step
             taken -= step
+    return []
+
+
+def _localise_fractions(element: str, sites: np.ndarray, states: np.ndarray, sign: float, taken: float) -> list[str]:
+    """Bring sites with fractional states, the nearest first, to whole ones where these add up; return a warning."""
+    before = states[sites]
+    total = float(before.sum() + sign * taken)
+    if np.ptp(before) > _TOLERANCE or abs(total - round(total)) > _TOLERANCE:
+        states[sites] += sign * taken / len(sites)
+        return [
+            f'the charge is spread over {element}, not localised, for its states ({_listed(before)}) are fractional, '
+            'and differ or make no whole number together: give whole states'
+        ]
+    low, higher = divmod(round(total), len(sites))
+    # the nearest change most: they get the higher state when oxidised, the lower one when reduced
+    whole = [float(low + 1)] * higher + [float(low)] * (len(sites) - higher)
+    states[sites] = whole if sign > 0 else whole[::-1]
+    return [
+        f'the states of {element} were fractional ({_listed(before)}) and are whole now ({_listed(states[sites])}): '
+        'also sites that took up none of the charge changed'
+    ]
+
+
+def _listed(states: np.ndarray) -> str:
+    values, counts = np.unique(np.round(states, 3), return_counts=True)
+    return ', '.join(f'{count} x {value:+g}' for value, count in zip(values, counts, strict=True))
 
 
 def high_spin_moment(element: str, state: float) -> float | None:

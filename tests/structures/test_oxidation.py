@@ -62,6 +62,23 @@ def test_localised_changes_the_nearest_sites_by_whole_electrons():
         shift_charge(crystal, [2, 2, 2, 2, -2], 1.0, how='even')
 
 
+def test_localised_makes_fractional_states_whole_and_says_so():
+    crystal = chain('Mn', 'Mn', 'Mn', 'Mn', 'O')
+    fractional = [3.5, 3.5, 3.5, 3.5, -2]
+    shift = shift_charge(crystal, fractional, 1.0, sources=[[0.19, 0, 0]], how='localised')
+    assert shift.states == [4, 4, 4, 3, -2]  # the farthest is reduced
+    assert shift.changed == {'Mn': (3.5, 3.75)}
+    assert '4 x +3.5' in shift.warnings[0]
+    assert '1 x +3, 3 x +4' in shift.warnings[0]
+    reduced = shift_charge(crystal, fractional, -1.0, sources=[[0.19, 0, 0]], how='localised')
+    assert sorted(reduced.states[:4]) == [3, 3, 3, 4]
+    assert reduced.states[1] == 3
+    # where no whole states add up the charge is spread, with a warning
+    odd = shift_charge(crystal, [3.5, 3.5, 3.5, 3.6, -2], 1.0, how='localised')
+    assert odd.states[0] == 3.75
+    assert 'not localised' in odd.warnings[0]
+
+
 def test_the_metal_in_the_lowest_state_is_oxidised_first():
     """Nickel of the high-voltage spinel, not its manganese; and reduction starts with manganese."""
     crystal = chain('Ni', 'Mn', 'Mn', 'Mn', 'O', 'O')
