@@ -16,7 +16,7 @@ from aiida_embarrier.workflows.barrier_inputs import barrier_protocol, port_vali
 from aiida_embarrier.workflows.derive import DeriveStructureWorkChain
 from aiida_embarrier.workflows.derive_inputs import derive_protocol
 from aiida_embarrier.workflows.entry_inputs import STEPS, check_row, validate_entry
-from aiida_embarrier.workflows.studies import merge
+from aiida_embarrier.workflows.studies import merge, same_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -220,7 +220,11 @@ class DatasetEntryWorkChain(WorkChain):
         """Return the host for the barrier work chain: relaxed already, where it would be relaxed the same way."""
         kinds = {'kinds': outputs.kinds} if 'kinds' in outputs else {}
         derive, barrier = self.inputs.derive, self.inputs.barrier
-        same = all(derive[name].value == barrier[name].value for name in ('engine', 'relax_host'))
+        same = all(derive[name].value == barrier[name].value for name in ('engine', 'relax_host')) and same_inputs(
+            *(inputs.get('engine_inputs', {}).get('relax', {}) for inputs in (derive, barrier))
+        )
+        if not same and 'unrelaxed' in outputs and barrier.relax_host.value != 'none':
+            self.report('the host is relaxed again: the barrier has other inputs for that than the derivation')
         if same and 'unrelaxed' in outputs:
             return {'structure': outputs.unrelaxed, 'relaxed_host': outputs.structure, **kinds}
         return {'structure': outputs.structure, **kinds}

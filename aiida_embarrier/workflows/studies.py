@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import WorkChain
-from aiida.orm import Str
+from aiida.orm import Data, Str
 
 from aiida_embarrier.bands.barriers import QUANTITIES
 from aiida_embarrier.engines.base import get_engine, why
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import WorkChainNode
 
-__all__ = ('BarrierStudyWorkChain', 'changes', 'charge_of', 'flat', 'label_of', 'merge', 'validate_variations')
+__all__ = (
+    'BarrierStudyWorkChain',
+    'changes',
+    'charge_of',
+    'flat',
+    'label_of',
+    'merge',
+    'same_inputs',
+    'validate_variations',
+)
 
 
 def flat(inputs: Mapping[str, Any], place: str = '') -> dict[str, Any]:
@@ -53,6 +62,31 @@ def changes(base: ProcessBuilder, other: ProcessBuilder) -> dict[str, Any]:
             place = place.setdefault(name, {})
         place[last] = node
     return result
+
+
+def same_inputs(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether processes with these inputs compute the same, by what their nodes hold.
+
+    Metadata, and `options` of jobs, say where and for how long something is computed, and may differ.
+
+    :param one: inputs of a process that was started, so that their nodes are stored.
+    :param other: the same of another one.
+    """
+    parts = [
+        {path: node for path, node in flat(inputs).items() if path.rpartition('.')[2] != 'options'}
+        for inputs in (one, other)
+    ]
+    return parts[0].keys() == parts[1].keys() and all(_same(node, parts[1][path]) for path, node in parts[0].items())
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two inputs are the same node, or hold the same."""
+    if not isinstance(one, Data) or not isinstance(other, Data):
+        return bool(one == other)
+    if one.uuid == other.uuid:
+        return True
+    found = one.base.caching.compute_hash()
+    return found is not None and found == other.base.caching.compute_hash()
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aiida_embarrier.data.convert import node_from_structure
 from aiida_embarrier.data.table import TableData
 from aiida_embarrier.workflows.entry import DatasetEntryWorkChain
 from aiida_embarrier.workflows.entry_inputs import read_row, validate_entry
+from aiida_embarrier.workflows.studies import same_inputs
 
 OVERRIDES = {
     'n_images': 3,
@@ -99,6 +100,32 @@ def test_literature_row(build):
     # a way leads from the entry back to the crystal
     assert outputs.entry.creator.inputs.band.pk == outputs.band.pk
     assert {link.link_label for link in node.base.links.get_incoming().all()} >= {'row', 'derive__structure'}
+
+
+def test_hosts_are_the_same_where_the_inputs_of_their_relaxation_hold_the_same(build):
+    builder = build()
+    derive, barrier = (
+        {name: node.store() for name, node in part['engine_inputs']['relax'].items()}
+        for part in (builder.derive, builder.barrier)
+    )
+    assert derive['parameters'].uuid != barrier['parameters'].uuid
+    assert same_inputs(derive, barrier)
+    assert same_inputs(derive, {**barrier, 'options': Dict({'queue_name': 'short'}).store(), 'metadata': {'label': 'x'}})
+    other = Dict({**barrier['parameters'].get_dict(), 'force_threshold': 0.05}).store()
+    assert not same_inputs(derive, {**barrier, 'parameters': other})
+    assert not same_inputs(derive, {**barrier, 'kinds': other})
+
+
+@pytest.mark.slow
+def test_host_is_relaxed_again_where_the_barrier_says_how(build):
+    """Only the threshold differs: a relaxed host of the other one would stand for what it is not."""
+    builder = build(overrides={'relax_endpoints': False})
+    relax = builder.barrier.engine_inputs.relax
+    relax['parameters'] = Dict({**relax['parameters'].get_dict(), 'force_threshold': 0.09})
+    _, node = run_get_node(builder)
+    assert node.is_finished_ok, node.exit_message
+    relaxations = [child for child in node.called_descendants if child.process_label == 'toy_relax']
+    assert [child.inputs.cell.value for child in relaxations].count('full') == 2
 
 
 @pytest.mark.slow
