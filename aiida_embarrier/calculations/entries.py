@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 from aiida.engine import calcfunction
@@ -28,6 +29,18 @@ UNSTATED = 'literature'
 DEFINITIONS = (*QUANTITIES, UNSTATED)
 #: What such a barrier is compared with: barriers are mostly reported from the first image up.
 USUAL = 'forward'
+
+#: Names of functionals in publications, and the functionals that are meant. GGA is PBE nearly always where barriers are
+#: published, and the functional of the datasets that say no more; other GGAs (PW91, PBEsol) go by their own names.
+PUBLISHED = {
+    'gga': 'pbe',
+    'gga-pbe': 'pbe',
+    'pbe-gga': 'pbe',
+    'gga+u': 'pbe+u',
+    'ggau': 'pbe+u',
+    'lsda': 'lda',
+    'lsda+u': 'lda+u',
+}
 
 #: What a literature row says of its barrier, and which of it there has to be.
 FACTS = ('name', 'barrier', 'barrier_definition', 'functional', 'source', 'ion', 'notes')
@@ -63,6 +76,18 @@ def check_facts(facts: Mapping[str, Any]) -> None:
             f'the literature row {name!r} has the unknown barrier_definition {definition!r}: {hint}'
             f'(known: {", ".join(DEFINITIONS)}; {UNSTATED!r} where its source does not say)'
         )
+
+
+def functionals_meant(name: str) -> frozenset[str]:
+    """Return the functionals that a name means, for comparison; several of potentials trained on data of several.
+
+    :param name: as a publication, an engine or a potential says it: `GGA`, `pbe+u`, `PBE/PBE+U (MPtrj)`. What stands in
+        parentheses is the name of data, and after `modality` stands the only functional that a potential stands for.
+    """
+    text = re.sub(r'\(.*?\)', '', name).lower()
+    text = text.rpartition('modality')[2]
+    parts = [re.sub(r'[\s_]', '', part) for part in re.split('[/,]', text)]
+    return frozenset(PUBLISHED.get(part, part) for part in parts)
 
 
 def row_named(frame: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -186,7 +211,7 @@ def make_entry(
     if not how['converged']:
         warnings.append('the band did not converge: the computed barrier is not final')
     other = how['functional'] or how['potential_functional']
-    if facts.get('functional') and other and facts['functional'].lower() != str(other).lower():
+    if facts.get('functional') and other and not functionals_meant(facts['functional']) & functionals_meant(other):
         what = 'was computed with' if how['functional'] else f'{how["potential"]} was trained on'
         warnings.append(f'the literature value is of {facts["functional"]}, {what} {other}')
     nodes = {'band': band, 'summary': summary, 'row': row, 'structure': structure, 'derivation': derivation}
