@@ -19,8 +19,6 @@ __all__ = ('Shapes', 'cylinder')
 
 #: For rounding, in Å: conditions here are looser by this than those of the comparison they come before.
 SLACK = 1e-6
-#: So many hops are compared with one at a time by all their atoms: what fits into the cache of a processor.
-BLOCK = 8
 
 
 def cylinder(positions: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,26 +65,21 @@ class Shapes:
         return found
 
     def _fit(self, first: int, others: np.ndarray, factors: np.ndarray, tolerance: float) -> np.ndarray:
-        """Return for which hops all atoms within the margin, of either hop, have an atom where they may belong.
+        """Return which hops have an atom where each atom of the first hop within the margin may belong.
 
         :param factors: what the other hops are scaled by; negative for the other direction.
         """
         radii = np.hypot(self.heights[first], self.distances[first])[: self.n_atoms[first]]
         inside = int((radii <= self.lengths[first] / 2 + self.margin - SLACK).sum())  # the nearest atoms come first
         left = np.arange(len(others))
+        # few atoms tell most hops apart, so that few hops are left for the others
         start, stop = 0, min(self.n_near, self.n_atoms[first])
         while start < stop:
             fits = self._near(first, slice(start, stop), others[left], factors[left], tolerance)
             left = left[np.all(fits.any(axis=2), axis=1)]
             start, stop = stop, min(3 * stop, max(inside, stop))
         found = np.zeros(len(others), dtype=bool)
-        for begin in range(0, len(left), BLOCK):
-            some = left[begin : begin + BLOCK]
-            numbers, scale = others[some], np.abs(factors[some])
-            fits = self._near(first, slice(self.n_atoms[first]), numbers, factors[some], tolerance)
-            radii = scale[:, None] * np.hypot(self.heights[numbers], self.distances[numbers])
-            its_inside = radii <= (scale * self.lengths[numbers] / 2 + self.margin - SLACK)[:, None]
-            found[some] = (fits.any(axis=1) | ~its_inside | (self.elements[numbers] < 0)).all(axis=1)
+        found[left] = True
         return found
 
     def _near(self, first: int, atoms: slice, others: np.ndarray, factors: np.ndarray, tolerance: float) -> np.ndarray:
