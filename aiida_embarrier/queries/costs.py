@@ -22,7 +22,7 @@ __all__ = ('BY', 'COST_COLUMNS', 'JOB_COLUMNS', 'add_up_costs', 'job_costs')
 #: Columns of the table of jobs, and what they hold.
 JOB_COLUMNS = {
     'pk': 'PK of the job',
-    'step': 'what the work chain around the job is called by its caller, such as neb; else the label of the job',
+    'step': 'what the work chain around the job is called by its caller, such as neb; else the process label',
     'path': 'all labels from the process that somebody started down to the job, such as run_base/neb',
     'process': 'process label of the job',
     'root': 'PK of the process that somebody started',
@@ -84,7 +84,7 @@ def job_costs(nodes: Iterable[Node | Group] | None = None) -> pd.DataFrame:
         CalcJobNode,
         filters=filters,
         tag='job',
-        project=['id', 'label', 'ctime', 'extras._aiida_cached_from', *(f'attributes.{name}' for name in attributes)],
+        project=['id', 'ctime', 'extras._aiida_cached_from', *(f'attributes.{name}' for name in attributes)],
     )
     query.append(Computer, with_node='job', project='label', outerjoin=True)
     query.order_by({'job': [{'ctime': 'asc'}, {'id': 'asc'}]})
@@ -92,12 +92,12 @@ def job_costs(nodes: Iterable[Node | Group] | None = None) -> pd.DataFrame:
     jobs = query.all()
     above = _labelled([job[0] for job in jobs])
     rows = []
-    for pk, label, ctime, cached, process, exit_status, resources, accounting, computer in jobs:
+    for pk, ctime, cached, process, exit_status, resources, accounting, computer in jobs:
         root, path = above[pk]
         rows.append(
             {
                 'pk': pk,
-                'step': path[-1] if path else label or process,
+                'step': path[-1] if path else process,
                 'path': '/'.join(path) or None,
                 'process': process,
                 'root': root,

@@ -51,6 +51,14 @@ def test_what_nobody_measured_is_missing_and_not_nothing(barrier):
     assert add_up_costs(job_costs([made.root, unknown.root]))['n_missing'].tolist() == [2]
 
 
+def test_jobs_that_nobody_called_add_up_by_their_process_whatever_their_labels(aiida_profile_clean, make_calcjob_node):
+    for label in ('run-1/OUTCAR', 'run-2/OUTCAR', ''):
+        node = make_calcjob_node('embarrier.potential.neb', {}, exit_status=0)
+        node.label = label
+        node.set_process_label('VaspNebImport')
+    assert add_up_costs(job_costs())[['step', 'n_jobs']].values.tolist() == [['VaspNebImport', 3]]
+
+
 def test_jobs_from_the_database_cost_nothing(barrier):
     made = barrier()
     made.jobs[0].base.extras.set('_aiida_cached_from', 'somewhere')
