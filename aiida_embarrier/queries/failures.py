@@ -32,7 +32,7 @@ FAILURE_COLUMNS = {
     'root_state': 'its state: the process that somebody started may have ended well in spite of a failure below',
     'root_exit_status': 'its exit status',
     'computer': 'label of the computer of a job',
-    'last_log': 'last line of its log',
+    'last_log': 'last line of its log, None where it only says the message again',
 }
 
 #: Columns of the table of failures by which they can be counted.
@@ -105,6 +105,7 @@ def find_failures(
     rows = []
     for pk, uuid, ctime, process_type, label, state, exit_status, message, exception, computer in found:
         root = roots[pk]
+        message, last = message or exception or None, logs.get(pk)
         root_process, root_state, root_exit_status = described[root]
         rows.append(
             {
@@ -115,14 +116,14 @@ def find_failures(
                 'process_type': process_type,
                 'state': state,
                 'exit_status': exit_status,
-                'message': message or exception or None,
+                'message': message,
                 'n_failed_below': below.get(pk, 0),
                 'root': root,
                 'root_process': root_process,
                 'root_state': root_state,
                 'root_exit_status': root_exit_status,
                 'computer': computer,
-                'last_log': logs.get(pk),
+                'last_log': None if message and last and message in last else last,
             }
         )
     table = pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))

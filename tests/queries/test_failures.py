@@ -59,6 +59,15 @@ def test_why_it_failed(failed):
     assert find_failures(pks=[chain.pk])['pk'].tolist() == [chain.pk]
 
 
+def test_a_log_that_repeats_the_message_is_left_out(failed):
+    _, chain, killed = failed
+    chain.logger.report('[1|neb|stop]: Not converged')
+    killed.logger.report('Not converged')
+    found = find_failures().set_index('pk')['last_log']
+    assert pd.isna(found[chain.pk])
+    assert found[killed.pk].endswith('Not converged')  # it has no message of its own
+
+
 def test_exception_is_the_message(aiida_profile_clean):
     node = finish(WorkChainNode().store(), state='excepted')
     node.set_exception('ValueError: no such thing')
