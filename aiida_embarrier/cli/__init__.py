@@ -63,13 +63,13 @@ def _is_for_users(error: Exception) -> bool:
     return isinstance(error, kinds) and not isinstance(error, BrokenPipeError)
 
 
-_PORT = re.compile(r"^Error occurred validating port '[^']*': ")
+_PORT = re.compile(r"^(?:invalid attribute value |Error occurred validating port '[^']*': )+")
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
-    # AiiDA puts the name of a port before what our validators say.
+    # AiiDA puts words of its own, and the name of a port, before what our validators say.
     return _PORT.sub('', str(error)) or type(error).__name__
 
 

@@ -95,6 +95,15 @@ def test_value_errors_are_messages(runner, command_that):
         runner.invoke(main, ['--traceback', 'try'], catch_exceptions=False)
 
 
+@pytest.mark.parametrize('words', ['invalid attribute value ', "Error occurred validating port 'inputs.hop': "])
+def test_words_of_aiida_before_a_message_are_left_out(runner, command_that, words):
+    def action():
+        raise ValueError(f'{words}there is no hop 9')
+
+    command_that(action)
+    assert runner.invoke(main, ['try']).output == 'Error: there is no hop 9\n'
+
+
 def test_errors_of_files_name_the_path(runner, command_that, tmp_path):
     command_that(lambda: (tmp_path / 'missing').read_text())
     shown = runner.invoke(main, ['try'])
