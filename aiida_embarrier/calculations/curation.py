@@ -11,7 +11,8 @@ from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.data.dataset import DatasetData  # noqa: TC001  (AiiDA reads the annotations)
 from aiida_embarrier.data.table import TableData
-from aiida_embarrier.datasets.curation import curate_rows, filter_rows, join_labels, join_rows
+from aiida_embarrier.datasets.curation import curate_rows, filter_rows
+from aiida_embarrier.datasets.joining import join_labels, join_rows
 
 if TYPE_CHECKING:
     from aiida_embarrier.datasets.curation import Curated
@@ -39,7 +40,7 @@ def join_datasets(left: DatasetData, right: TableData, parameters: Dict) -> dict
     :param left: a dataset.
     :param right: a dataset, or for `how: labels` any table with a column `name`.
     :param parameters: `how`: `rows` (with `duplicates`: refuse, left or right) or `labels` (with `columns` and
-        `overwrite`); see :mod:`aiida_embarrier.datasets.curation`.
+        `overwrite`); see :mod:`aiida_embarrier.datasets.joining`.
     :return: `dataset`, and `left_out`: names of rows that did not go in, each with the reason.
     """
     settings = parameters.get_dict()
@@ -64,7 +65,6 @@ def curate(dataset: DatasetData, rules: Dict) -> dict[str, Any]:
 
 
 def _outputs(dataset: DatasetData, found: Curated) -> dict[str, Any]:
-    return {
-        'dataset': dataset.like(found.frame),
-        'left_out': TableData(found.left_out, title='rows that were left out'),
-    }
+    left_out = TableData(found.left_out, title='rows that were left out')
+    left_out.description = '; '.join(found.notes)  # stands beside the reasons, which the rules had
+    return {'dataset': dataset.like(found.frame), 'left_out': left_out}

@@ -114,7 +114,8 @@ class AssembleDatasetCalculation(DatasetCalculation):
             required=False,
             validator=validate_assembly,
             help='`definition` of the barriers (forward, reverse, rate_limiting, span), `include_unconverged`, '
-            '`names` of rows by label, `labels` (further columns, by label), `repairs`, `title`, `source`.',
+            '`names` of rows by label (host and label otherwise), `labels` (further columns, by label), '
+            '`repairs`, `title`, `source`.',
         )
         spec.inputs.validator = validate_bands_and_entries
 
@@ -146,7 +147,7 @@ def _band_entries(
     found = {}
     for label, node in sorted(bands.items()):
         entry = entries[label].get_dict() if label in entries else {}
-        name = parameters.get('names', {}).get(label) or entry.get('name') or label
+        name = parameters.get('names', {}).get(label) or entry.get('name') or _name_of(label, node)
         labels = {'origin': node.uuid, 'source': entry.get('source') or parameters.get('source')}
         if entry:
             labels |= {
@@ -157,6 +158,12 @@ def _band_entries(
         labels |= parameters.get('labels', {}).get(label, {})
         found[label] = BandEntry(file=f'{label}.npz', name=str(name), labels=labels)
     return found
+
+
+def _name_of(label: str, band: BandData) -> str:
+    """Return a name for the row of a band that nobody named: rows of two hosts never differ by a number only."""
+    attributes = band.base.attributes
+    return f'{attributes.get("host", None) or attributes.get("formula")}_{label}'
 
 
 def validate_import(node: Dict | None, _: Any) -> str | None:

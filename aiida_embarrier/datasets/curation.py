@@ -1,4 +1,4 @@
-"""Choose rows of datasets, put datasets together, and the rules by which published barriers were chosen."""
+"""Choose rows of datasets, and the rules by which published barriers were chosen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 
 from aiida_embarrier.datasets.groups import with_groups
 from aiida_embarrier.datasets.importing.base import frame_of
-from aiida_embarrier.datasets.schema import check_rows, flags_of
+from aiida_embarrier.datasets.schema import flags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ('RULES', 'Curated', 'curate_rows', 'filter_rows', 'join_labels', 'join_rows')
+__all__ = ('RULES', 'Curated', 'check_column', 'curate_rows', 'filter_rows')
 
 #: What a condition on a column may say beside one value or a list of them.
 CONDITIONS = ('min', 'max', 'in', 'not', 'contains', 'known')
@@ -37,10 +37,12 @@ class Curated:
 
     :param frame: the rows that are left.
     :param left_out: `name` and `reason` of the others, in their order.
+    :param notes: what could not be done as asked for, for readers.
     """
 
     frame: pd.DataFrame
     left_out: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 def filter_rows(frame: pd.DataFrame, conditions: Mapping[str, Any]) -> Curated:
@@ -53,7 +55,7 @@ def filter_rows(frame: pd.DataFrame, conditions: Mapping[str, Any]) -> Curated:
     """
     reasons: list[str | None] = [None] * len(frame)
     for column, condition in conditions.items():
-        _check_column(frame, column)
+        check_column(frame, column)
         met = _meets(frame, column, condition)
         text = _describe(column, condition)
         reasons = [
@@ -62,7 +64,11 @@ def filter_rows(frame: pd.DataFrame, conditions: Mapping[str, Any]) -> Curated:
     return _split(frame, reasons)
 
 
-def _check_column(frame: pd.DataFrame, column: str) -> None:
+def check_column(frame: pd.DataFrame, column: str) -> None:
+    """Refuse a column that a table has not, `flags` aside: it is left out where no row has any.
+
+    :raises ValueError: naming the nearest one.
+    """
     if column not in frame and column != 'flags':
         close = difflib.get_close_matches(column, list(map(str, frame)), n=1)
         hint = f'did you mean {close[0]!r}? ' if close else ''
@@ -151,76 +157,7 @@ def _split(frame: pd.DataFrame, reasons: Sequence[str | None]) -> Curated:
         {'name': frame['name'][~kept].tolist(), 'reason': [reason for reason in reasons if reason is not None]}
     ).astype('str')
     rows = frame[kept].reset_index(drop=True)
-    return Curated(with_groups(_without_empty(rows)), left)
-
-
-def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame_of(frame, 'barrier' if 'barrier' in frame else 'property')
-
-
-def join_rows(left: pd.DataFrame, right: pd.DataFrame, duplicates: str = 'refuse') -> Curated:
-    """Return the rows of two datasets of one schema; groups are labelled anew.
-
-    :param duplicates: of rows of one name: `refuse`, or keep that of `left` or `right`.
-    :raises ValueError: for two schemas, for names that are in both where those are refused, and unknown options.
-    """
-    schemas = ['barrier' if 'barrier' in frame else 'property' for frame in (left, right)]
-    if schemas[0] != schemas[1]:
-        raise ValueError(f'a {schemas[0]} and a {schemas[1]} dataset have no rows in common: join labels instead')
-    if duplicates not in {'refuse', 'left', 'right'}:
-        raise ValueError(f'there is no {duplicates!r} for duplicates: choose from refuse, left, right')
-    both = sorted(set(left['name']) & set(right['name']))
-    if both and duplicates == 'refuse':
-        shown = ', '.join(both[:5]) + (', ...' if len(both) > 5 else '')
-        raise ValueError(
-            f'{len(both)} name(s) are in both datasets ({shown}): say whose rows to keep, left or right (--duplicates)'
-        )
-    dropped = pd.DataFrame({'name': both, 'reason': [f'the row of the {duplicates} dataset is kept'] * len(both)})
-    if duplicates == 'left':
-        right = right[~right['name'].isin(both)]
-    elif duplicates == 'right':
-        left = left[~left['name'].isin(both)]
-    frame = _without_empty(pd.concat([left, right], ignore_index=True))
-    check_rows(frame, schemas[0])
-    return Curated(with_groups(frame), dropped.astype('str'))
-
-
-def join_labels(
-    left: pd.DataFrame, right: pd.DataFrame, columns: Sequence[str] | None = None, *, overwrite: bool = False
-) -> Curated:
-    """Return a dataset with columns of another table, row by row of the same `name`.
-
-    :param right: any table with a column `name`.
-    :param columns: which; None for all that the dataset has not.
-    :param overwrite: whether values that are there already are replaced; else only gaps are filled.
-    :raises ValueError: for columns and names that there are not, or that are there more than once.
-    """
-    if 'name' not in right:
-        raise ValueError('the other table has no column name by which its rows are known')
-    repeated = right['name'][right['name'].duplicated()]
-    if len(repeated):
-        raise ValueError(f'the other table has the name {repeated.iloc[0]!r} more than once')
-    wanted = [str(name) for name in right if name not in left] if columns is None else list(columns)
-    for name in wanted:
-        _check_column(right, name)
-    if not wanted:
-        raise ValueError('the other table has no column that the dataset has not: name some to fill gaps')
-    matched = right.set_index('name').reindex(left['name']).reset_index()
-    frame = left.copy()
-    for name in wanted:
-        new = matched[name]
-        if name not in frame:
-            frame[name] = new
-        else:
-            frame[name] = (
-                new.where(new.notna(), frame[name]) if overwrite else frame[name].where(frame[name].notna(), new)
-            )
-    schema = 'barrier' if 'barrier' in frame else 'property'
-    frame = frame_of(frame, schema)
-    check_rows(frame, schema)
-    unmatched = sorted(set(right['name']) - set(left['name']))
-    reason = 'the dataset has no row of this name'
-    return Curated(frame, pd.DataFrame({'name': unmatched, 'reason': [reason] * len(unmatched)}).astype('str'))
+    return Curated(with_groups(frame_of(rows, 'barrier' if 'barrier' in rows else 'property')), left)
 
 
 def curate_rows(frame: pd.DataFrame, rules: Mapping[str, Any] | None = None) -> Curated:
@@ -230,6 +167,10 @@ def curate_rows(frame: pd.DataFrame, rules: Mapping[str, Any] | None = None) -> 
     `preferred_functionals` are kept where there are any; all of them are equally good. Rows without a value in a column
     of `complete` are left out, and rows with a defect of `without_flags`.
 
+    Rows of computed bands have neither labels of paths nor space groups. Where a column of the rules as they are is not
+    there, the rule goes without it, and a note says so; paths without labels are then told apart by the length of their
+    hop, to 0.1 Å. Columns that `rules` name have to be there.
+
     :param rules: entries that replace those of :data:`RULES`.
     :raises ValueError: for rules and columns that there are not, and where no row is left.
     """
@@ -237,9 +178,17 @@ def curate_rows(frame: pd.DataFrame, rules: Mapping[str, Any] | None = None) -> 
     if unknown:
         raise ValueError(f'there is no rule {unknown[0]!r}: choose from {", ".join(RULES)}')
     chosen = {**RULES, **(rules or {})}
+    notes = []
+    for rule in sorted({'same_path', 'complete'} - set(rules or {}), reverse=True):
+        missing = [name for name in RULES[rule] if name not in frame and name != 'functional']
+        chosen[rule] = [name for name in RULES[rule] if name not in missing]
+        notes += [f'the rule {rule} goes without {", ".join(missing)}: no row says it'] if missing else []
+        if 'path_label' in missing and 'hop_length' in frame:
+            chosen[rule].append('hop_length')
+            notes.append('paths are told apart by the length of their hop, to 0.1 Å')
     needed = ['functional'] if chosen['preferred_functionals'] else []
     for column in (*chosen['same_path'], *chosen['complete'], *needed):
-        _check_column(frame, column)
+        check_column(frame, column)
     reasons: list[str | None] = []
     better = _with_preferred(frame, chosen['same_path'], chosen['preferred_functionals'])
     for index, row in enumerate(frame.to_dict('records')):
@@ -251,7 +200,8 @@ def curate_rows(frame: pd.DataFrame, rules: Mapping[str, Any] | None = None) -> 
             reasons.append(f'it has a defect: {", ".join(flags)}')
         else:
             reasons.append(better.get(index))
-    return _split(frame, reasons)
+    found = _split(frame, reasons)
+    return Curated(found.frame, found.left_out, tuple(notes))
 
 
 def _with_preferred(frame: pd.DataFrame, same_path: Sequence[str], preferred: Sequence[str]) -> dict[int, str]:
@@ -259,8 +209,11 @@ def _with_preferred(frame: pd.DataFrame, same_path: Sequence[str], preferred: Se
     found: dict[int, str] = {}
     if not same_path or not preferred:
         return found
-    known = frame[list(same_path)].notna().all(axis=1)
-    for _, rows in frame[known].groupby(list(same_path), sort=False):
+    keys = frame[list(same_path)]
+    if 'hop_length' in keys:
+        keys = keys.assign(hop_length=keys['hop_length'].round(1))
+    known = keys.notna().all(axis=1)
+    for _, rows in frame[known].groupby([keys[name][known] for name in same_path], sort=False):
         good = rows['functional'].isin(list(preferred))
         if good.any() and not good.all():
             kept = ', '.join(rows['name'][good])

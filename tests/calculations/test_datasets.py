@@ -11,8 +11,10 @@ from aiida.plugins import CalculationFactory
 from potential_systems import vacancy_hop
 
 from aiida_embarrier.bands.band import BandInfo
+from aiida_embarrier.calculations.datasets import _band_entries
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.dataset import DatasetData
+from aiida_embarrier.datasets.groups import base_name
 from aiida_embarrier.datasets.importing import read_dataset
 from aiida_embarrier.datasets.schema import endpoints_of_row, path_of_row
 
@@ -115,6 +117,15 @@ def test_assemble(worker_code):
     assert {uuid for (uuid,) in bands.all()} == {good.uuid, other.uuid, bad.uuid}
 
 
+def test_names_of_rows():
+    """Labels of two materials may be the same but for a number; the names of their rows are not."""
+    nodes = {'hop_000': BandData(band(host='LiFePO4')), 'hop_001': BandData(band(host='LiCoO2')), 'x': BandData(band())}
+    names = {label: entry.name for label, entry in _band_entries(nodes, {}, {'names': {'x': 'mine'}}).items()}
+    assert names == {'hop_000': 'LiFePO4_hop_000', 'hop_001': 'LiCoO2_hop_001', 'x': 'mine'}
+    assert _band_entries({'hop_000': nodes['x']}, {}, {})['hop_000'].name == 'Cu_hop_000'
+    assert len({base_name(name) for name in names.values()}) == 3
+
+
 def test_what_is_refused_at_launch(worker_code):
     """Wrong parameters and entries that belong to no band end before there is a job."""
     good = BandData(band()).store()
@@ -128,7 +139,11 @@ def test_what_is_refused_at_launch(worker_code):
         ('assemble', {'bands': {}}, 'there is no band'),
         ('assemble', {'bands': {'a': good}, 'parameters': Dict({'definition': 'highest'})}, 'definition'),
         ('assemble', {'bands': {'a': good}, 'parameters': Dict({'names': {'b': 'x'}})}, "`names` has 'b', which is no"),
-        ('assemble', {'bands': {'a': good, 'b': good}, 'parameters': Dict({'names': {'a': 'b'}})}, "the name 'b'"),
+        (
+            'assemble',
+            {'bands': {'a': good, 'b': good}, 'parameters': Dict({'names': {'a': 'Cu_b'}})},
+            "the name 'Cu_b'",
+        ),
         ('import', {'file': file, 'parameters': Dict({'file': '/etc/passwd'})}, "unknown parameter 'file'"),
         ('import', {'file': file, 'parameters': Dict({'target_unit': 'eV'})}, 'given and no target'),
         ('assemble', {'bands': {'a': good}, 'parameters': Dict({'labels': {'a': {'barrier': 0.1}}})}, 'the band tells'),

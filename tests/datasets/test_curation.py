@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiida_embarrier.datasets.curation import curate_rows, filter_rows, join_labels, join_rows
+from aiida_embarrier.datasets.curation import curate_rows, filter_rows
+from aiida_embarrier.datasets.joining import join_labels, join_rows
 from aiida_embarrier.datasets.schema import check_rows, flags_of
 from aiida_embarrier.datasets.tables import write_parquet
 
@@ -126,6 +127,47 @@ def test_labels(barriers):
     ):
         with pytest.raises(ValueError, match=message):
             join_labels(frame, table, columns)
+
+
+def test_labels_that_follow_from_joined_ones(barriers):
+    """Flags and merged classes are those of the labels that were joined; barrier and structure no table replaces."""
+    frame = barriers.frame[barriers.frame['flags'].isna() & (barriers.frame['charge_state'] == 'charged')]
+    frame = frame.head(3).drop(columns='flags').assign(mechanism=[None, 'interstitial', None])
+    new = {
+        'structural_class': ['SPINELS', frame['structural_class'].iloc[1], None],
+        'mechanism': ['vacancy', None, None],
+    }
+    table = pd.DataFrame({'name': frame['name'], 'barrier': 9.0, 'final_lattice': '[]', 'flags': '["x"]', **new})
+    found = join_labels(frame, table, list(new), overwrite=True).frame
+    assert found['structural_group'].tolist() == ['SPINEL', *frame['structural_group'][1:]]
+    assert found['charge_state'].tolist() == ['discharged', 'charged', 'charged']
+    assert [flags_of(row) for row in found.to_dict('records')] == [['class_alias'], [], []]
+    back = join_labels(found, frame, ['structural_class'], overwrite=True).frame
+    assert 'flags' not in back
+    assert back['structural_group'].tolist() == frame['structural_group'].tolist()
+    for column, why in (('barrier', 'the rows are about'), ('final_lattice', 'the rows are about'), ('flags', 'anew')):
+        with pytest.raises(ValueError, match=f"the column '{column}' is no label .*{why}"):
+            join_labels(frame, table, [column], overwrite=True)
+    assert 'final_lattice' not in join_labels(frame, table.assign(note='a')).frame
+
+
+def test_rows_of_bands(barriers):
+    """Rows without labels of paths are told apart by their hops, and a note says which rule went without what."""
+    row = barriers.frame.head(1).drop(columns=['path_label', 'space_group'])
+    kinds = [('GGA', 3.0), ('SCAN', 3.02), ('SCAN', 3.3)]
+    frame = pd.concat([row.assign(name=f'{kind}_{hop}', functional=kind, hop_length=hop) for kind, hop in kinds])
+    found = curate_rows(frame.reset_index(drop=True))
+    assert list(found.frame['name']) == ['GGA_3.0', 'SCAN_3.3']
+    assert found.notes == (
+        'the rule same_path goes without space_group, path_label: no row says it',
+        'paths are told apart by the length of their hop, to 0.1 Å',
+        'the rule complete goes without space_group: no row says it',
+    )
+    assert curate_rows(barriers.frame.head(3)).notes == ()
+    with pytest.raises(ValueError, match="no column 'path_label'"):
+        curate_rows(frame.reset_index(drop=True), {'same_path': ['path_label']})
+    with pytest.raises(ValueError, match="no column 'functional'"):
+        curate_rows(frame.drop(columns='functional'))
 
 
 def test_preferred_functionals(barriers):

@@ -62,13 +62,13 @@ def command(
     def compute() -> Any:
         import pandas as pd
 
-        from aiida_embarrier.datasets.curation import curate_rows, filter_rows
+        from aiida_embarrier.datasets.curation import Curated, curate_rows, filter_rows
 
         found = filter_rows(loaded.frame, wanted)
         if not curated:
-            return found.frame, found.left_out
+            return found
         again = curate_rows(found.frame)
-        return again.frame, pd.concat([found.left_out, again.left_out], ignore_index=True)
+        return Curated(again.frame, pd.concat([found.left_out, again.left_out], ignore_index=True), again.notes)
 
     finish(compute, output, output_format)
 
@@ -79,14 +79,15 @@ def _of_node(node: Any, conditions: dict[str, Any], curated: bool, output_format
     from aiida_embarrier.calculations.curation import curate, filter_dataset
     from aiida_embarrier.cli.dataset.running import run_function
 
-    left = []
+    left, notes = [], []
     for function, settings in ((filter_dataset, conditions), (curate, {} if curated else None)):
         if settings is None or (function is filter_dataset and not settings):
             continue
         outputs, process = run_function(function, node, Dict(settings))
         node = outputs['dataset']
         left += outputs['left_out'].table.to_dict('records')
-    echo_report({**node_report(process, node), 'left_out': left}, output_format)
+        notes += [outputs['left_out'].description] if outputs['left_out'].description else []
+    echo_report({**node_report(process, node), 'left_out': left, 'notes': notes}, output_format)
 
 
 def read_conditions(texts: tuple[str, ...]) -> dict[str, Any]:

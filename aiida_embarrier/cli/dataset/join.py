@@ -76,10 +76,9 @@ def command(
     second = _labels_of(right, name_column) if labels else _rows_of(right, profile)
 
     def compute() -> Any:
-        from aiida_embarrier.datasets.curation import join_labels, join_rows
+        from aiida_embarrier.datasets.joining import join_labels, join_rows
 
-        found = (join_labels if labels else join_rows)(first.frame, second, **settings)
-        return found.frame, found.left_out
+        return (join_labels if labels else join_rows)(first.frame, second, **settings)
 
     finish(compute, output, output_format)
 
@@ -122,5 +121,6 @@ def _of_nodes(node: Any, right: str, labels: bool, settings: dict[str, Any], out
         raise click.ClickException(f'node {other.pk} is no table but a {type(other).__name__}')
     known = {key: value for key, value in settings.items() if value is not None}
     outputs, process = run_function(join_datasets, node, other, Dict({'how': 'labels' if labels else 'rows', **known}))
-    left = outputs['left_out'].table.to_dict('records')
-    echo_report({**node_report(process, outputs['dataset']), 'left_out': left}, output_format)
+    left = outputs['left_out']
+    report = {**node_report(process, outputs['dataset']), 'left_out': left.table.to_dict('records')}
+    echo_report({**report, 'notes': [left.description] if left.description else []}, output_format)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from aiida_embarrier.datasets.curation import Curated
+
 __all__ = ('OUTPUT', 'check_output', 'echo_report', 'finish', 'node_report', 'write_frame')
 
 DEFECTS = (Column('defect', 'defect'), Column('rows', 'n_rows', 'd'), Column('what', 'title', width=90))
@@ -117,18 +119,19 @@ def _echo_left_out(left: list[dict[str, Any]]) -> None:
         click.echo(f'... and {len(left) - _SHOWN} more; --format json names all of them')
 
 
-def finish(compute: Callable[[], tuple[pd.DataFrame, pd.DataFrame]], output: Path, output_format: str) -> None:
+def finish(compute: Callable[[], Curated], output: Path, output_format: str) -> None:
     """Compute a dataset without a profile, write it, and print what became of it.
 
-    :param compute: returns the rows, and the names of others with the reasons why they were left out.
+    :param compute: returns the rows, the names of others with the reasons why they were left out, and notes.
     :raises click.ClickException: for what makes no sense.
     """
     from aiida_embarrier.datasets.about import summary
 
     try:
-        frame, left = compute()
+        found = compute()
     except ValueError as error:
         raise click.ClickException(str(error)) from error
+    frame = found.frame
     write_frame(output, frame)
     about = summary(frame)
     echo_report(
@@ -138,7 +141,8 @@ def finish(compute: Callable[[], tuple[pd.DataFrame, pd.DataFrame]], output: Pat
             'n_rows': len(frame),
             'n_flagged': about['n_flagged'],
             'flags': about['flags'],
-            'left_out': left.to_dict('records'),
+            'left_out': found.left_out.to_dict('records'),
+            'notes': list(found.notes),
         },
         output_format,
     )
