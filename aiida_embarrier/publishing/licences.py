@@ -1,4 +1,4 @@
-"""Content that must not be published: POTCARs, and CIFs of the ICSD.
+"""Content that must not be published: POTCARs, and CIFs of the ICSD; and datasets, whose licences have to be checked.
 
 The type of a node does not tell: a POTCAR can stand in any file of any node, compressed too. What VASP prints of a
 POTCAR into an OUTCAR (title, VRHFIN, ENMAX and the like, below a line that begins with ``POTCAR:``) is no potential and
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import Node, QueryBuilder
 
+from aiida_embarrier.data.dataset import DatasetData
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ('LICENSED_TYPES', 'LicenceSearch', 'licensed_by_type')
+__all__ = ('LICENSED_TYPES', 'LicenceSearch', 'licensed_by_type', 'warn_of_datasets')
 
 #: Node types that hold licensed content: VASP's potentials as uploaded by a licensee.
 LICENSED_TYPES = ('data.vasp.potcar_file.',)
@@ -74,3 +76,25 @@ def licensed_by_type(pks: Iterable[int]) -> list[tuple[int, str]]:
     )
     rows: list[Any] = query.all()
     return sorted(found + [(pk, ICSD) for pk, name in rows if name.lower() == 'icsd'])
+
+
+def warn_of_datasets(pks: Iterable[int]) -> list[str]:
+    """Return a warning that lists the sources of datasets, whose licences no node tells; none without datasets.
+
+    A dataset without a source counts unless a process of ours made it, whose inputs are in the archive too.
+    """
+    query = QueryBuilder().append(DatasetData, filters={'id': {'in': list(pks)}}, tag='dataset', project='*')
+    datasets = query.all(flat=True)
+    sources = sorted({str(node.base.attributes.get('source')) for node in datasets if _source_of(node)})
+    without = sorted(node.uuid for node in datasets if not _source_of(node) and node.creator is None)
+    listed = [*sources, *([f'{len(without)} without a source, such as {without[0]}'] if without else [])]
+    if not listed:
+        return []
+    return [
+        f'rows of datasets go out with the archive ({"; ".join(listed)}): check that the licence of each source allows '
+        'it, for some state none'
+    ]
+
+
+def _source_of(node: DatasetData) -> Any:
+    return node.base.attributes.get('source', None)

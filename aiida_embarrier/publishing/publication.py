@@ -10,6 +10,7 @@ from aiida.orm import Node, QueryBuilder
 
 from aiida_embarrier.publishing.archive import check_target, scratch_for, select, write_archive
 from aiida_embarrier.publishing.checks import check_contents, refuse_licensed
+from aiida_embarrier.publishing.licences import warn_of_datasets
 from aiida_embarrier.publishing.numbers import numbers
 from aiida_embarrier.publishing.readme import Description, readme
 from aiida_embarrier.publishing.shown import Starting
@@ -121,7 +122,7 @@ def plan_publication(group: Group, exclude: Collection[str] = ()) -> Plan:
         summary=summarise(selection.closure, n_links),
         numbers=table,
         n_bytes=estimate_bytes(selection.closure, n_links, checks.n_bytes),
-        warnings=_warnings(table, checks),
+        warnings=[*_warnings(table, checks), *warn_of_datasets(selection.closure)],
     )
 
 

@@ -196,6 +196,24 @@ def test_warnings(group):
     assert [text.split(',')[0] for text in texts] == ['1 bands have no energies', '1 bands did not converge']
 
 
+def test_sources_of_datasets_are_listed(aiida_profile_clean):
+    import pandas as pd
+    from aiida.orm import Group
+
+    from aiida_embarrier.data.dataset import DatasetData
+
+    row = {'name': 'a', 'lattice': '[[3,0,0],[0,3,0],[0,0,3]]', 'species': '["Li"]', 'frac_coords': '[[0,0,0]]'}
+    rows = pd.DataFrame({**{key: [value] for key, value in row.items()}, 'target': [0.1]})
+    rows['n_atoms'] = pd.array([1], dtype='Int64')
+    group = Group('data').store()
+    nodes = [DatasetData(rows, schema='property', target='gap', source=source).store() for source in ('A. One', None)]
+    group.add_nodes(nodes)
+    [warning] = plan_publication(group).warnings
+    assert warning.startswith(
+        f'rows of datasets go out with the archive (A. One; 1 without a source, such as {nodes[1].uuid}): check'
+    )
+
+
 def test_estimate_is_of_the_right_size(group, tmp_path):
     plan, files = plan_publication(group), Files.beside(tmp_path / 'paper.aiida')
     publish(plan, files, PAPER)
