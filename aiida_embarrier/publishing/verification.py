@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiida.common.exceptions import AiidaException
+from aiida.manage import get_config_option
 from aiida.orm import Node, QueryBuilder
 from aiida.repository import Repository
 from aiida.storage.sqlite_zip.backend import SqliteZipBackend
@@ -66,6 +67,9 @@ def open_archive(path: Path) -> Iterator[SqliteZipBackend]:
     """
     if not path.is_file():
         raise ValueError(f'there is no archive {path}')
+    # AiiDA turns its warnings on when it first reads its configuration; its QueryBuilder, which silences one about
+    # itself, must not be the first to ask.
+    get_config_option('warnings.showdeprecations')
     version = _version_of(path)
     if version != get_schema_version_head():
         raise ValueError(_other_version(path, version))

@@ -187,6 +187,7 @@ def test_readers_need_no_profile(published, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 'paper.aiida and paper.csv agree: 3 rows' in done.stdout
+    assert 'Deprecat' not in done.stderr
 
 
 def test_datasets_whose_origins_are_elsewhere(aiida_profile_clean, tmp_path):
