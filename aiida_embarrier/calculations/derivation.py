@@ -93,6 +93,12 @@ def substitute_and_scale(
         radii=settings.get('radii', 'ionic-atomic'),
         require_isostructural=settings.get('require_isostructural', True),
     )
+    notes += predicted.warnings
+    if predicted.fell_back and species and 'given' not in predicted.oxidation_states:
+        notes.append(
+            'for ionic radii give the oxidation states as `oxidation_states`, or have them guessed with '
+            '`guess_oxidation_states: true`, beside `substitute` (under `substitution` in a file of --steps)'
+        )
     node, table = node_from_structure(predicted.structure)
     results = {
         **predicted.to_dict(),
@@ -101,7 +107,7 @@ def substitute_and_scale(
         'parent_volume': float(reference.volume),
         'substituted': dict(species),
         'oxidation_states_changed': {element: list(pair) for element, pair in changed.items()},
-        'warnings': [*notes, *predicted.warnings],
+        'warnings': notes,
     }
     return {'structure': node, 'kinds': table, 'results': Dict(results)}
 

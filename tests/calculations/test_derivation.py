@@ -3,7 +3,7 @@
 import pytest
 from aiida.orm import Dict
 from conftest import EXAMPLES
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from aiida_embarrier.calculations.derivation import charge_state, substitute_and_scale
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
@@ -45,6 +45,19 @@ def test_substitution_and_volume(olivine):
     assert back.composition.reduced_formula == 'NaFePO4'
     assert {site.properties['oxidation_state'] for site in back if site.specie.symbol == 'Na'} == {1}
     assert {site.properties['magmom'] for site in back if site.specie.symbol == 'Fe'} == {4, -4}
+
+
+def test_unknown_oxidation_states_name_the_remedy():
+    crystal = Structure.from_spacegroup(
+        'R-3m', Lattice.hexagonal(2.888, 15.6), ['Na', 'Co', 'O'], [[0, 0, 0.5], [0, 0, 0], [0, 0, 0.2305]]
+    )
+    node, kinds = node_from_structure(crystal)
+    unknown = substitute_and_scale(node, Dict({'substitute': {'Na': 'K'}}), kinds)['results']
+    assert 'atomic radii are used' in unknown['warnings'][-2]
+    assert '`guess_oxidation_states: true`' in unknown['warnings'][-1]
+    settings = {'substitute': {'Na': 'K'}, 'guess_oxidation_states': True}
+    guessed = substitute_and_scale(node, Dict(settings), kinds)['results']
+    assert (guessed['radii_used'], guessed['warnings']) == ('ionic', [])
 
 
 def test_volume_by_a_parent(olivine):

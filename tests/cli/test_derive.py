@@ -63,6 +63,7 @@ def test_scale(derive):
 def test_scale_with_oxidation_states_of_the_parent(derive):
     plain = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--format', 'json'))
     assert plain['fell_back']
+    assert '(--oxidation), or have them guessed (--guess-oxidation)' in plain['warnings'][-1]
     result = parsed(derive('scale', 'LFP.cif', '--substitute', 'Li=K', '--guess-oxidation', '--format', 'json'))
     assert result['oxidation_states_from'] == {'derived': 'given', 'parent': 'given'}
     assert (result['radii_used'], result['fell_back']) == ('ionic', False)

@@ -123,6 +123,10 @@ def scale(
         'lattice': predicted.structure.lattice.matrix,
     }
     result['warnings'] = [*notes, *predicted.warnings]
+    if predicted.fell_back and species and 'given' not in predicted.oxidation_states:
+        result['warnings'].append(
+            'for ionic radii give the oxidation states (--oxidation), or have them guessed (--guess-oxidation)'
+        )
     return result, predicted.structure
 
 
