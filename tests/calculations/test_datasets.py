@@ -11,11 +11,15 @@ from aiida.plugins import CalculationFactory
 from potential_systems import vacancy_hop
 
 from aiida_embarrier.bands.band import BandInfo
+from aiida_embarrier.calculations.curation import curate
 from aiida_embarrier.calculations.datasets import _band_entries
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.data.dataset import DatasetData
+from aiida_embarrier.datasets.assembling import band_row
+from aiida_embarrier.datasets.completing import complete
 from aiida_embarrier.datasets.groups import base_name
 from aiida_embarrier.datasets.importing import read_dataset
+from aiida_embarrier.datasets.importing.base import frame_of
 from aiida_embarrier.datasets.schema import endpoints_of_row, path_of_row
 
 pytestmark = pytest.mark.usefixtures('aiida_profile')
@@ -124,6 +128,16 @@ def test_names_of_rows():
     assert names == {'hop_000': 'LiFePO4_hop_000', 'hop_001': 'LiCoO2_hop_001', 'x': 'mine'}
     assert _band_entries({'hop_000': nodes['x']}, {}, {})['hop_000'].name == 'Cu_hop_000'
     assert len({base_name(name) for name in names.values()}) == 3
+
+
+def test_curated_bands():
+    """The rules take rows of bands as they are; what they went without stands beside the reasons."""
+    found = [band_row(name, band(functional=name), 'forward') for name in ('GGA', 'SCAN')]
+    dataset = DatasetData(complete(frame_of(found, 'barrier'), 'barrier').frame)
+    outputs = curate(dataset, Dict({}))
+    assert list(outputs['dataset'].table['name']) == ['GGA']
+    assert list(outputs['left_out'].table['name']) == ['SCAN']
+    assert 'goes without space_group, path_label' in outputs['left_out'].description
 
 
 def test_what_is_refused_at_launch(worker_code):
