@@ -162,6 +162,14 @@ def test_launch_derive_refuses_before_anything_starts(run, crystal, words, messa
 
 
 @pytest.mark.usefixtures('aiida_profile_clean', 'toy_codes')
+def test_launch_derive_from_nothing_speaks_of_options(run, crystal):
+    start = ('launch', 'derive', '--engine', 'toy')
+    assert 'give a FILE, or --parent FILE with --substitute' in ' '.join(run(*start, code=2).split())
+    assert 'name its file with --parent' in run(*start, '--substitute', 'Al=Cu', code=2)
+    assert '--parent goes with --substitute' in run(*start, '--parent', crystal, code=2)
+
+
+@pytest.mark.usefixtures('aiida_profile_clean', 'toy_codes')
 def test_files_of_steps_and_rows(run, crystal, tmp_path):
     steps = tmp_path / 'steps.yaml'
     steps.write_text('ordering: {mode: exact}')

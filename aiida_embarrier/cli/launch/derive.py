@@ -152,6 +152,8 @@ def command(
     if ion is not None and state is None and numbers is None and between is None and not all_hops and not steps_file:
         raise click.UsageError(f'--ion {ion} goes with --state, --hops, --all-hops or --between, and none is given')
     steps: dict[str, Any] = {} if steps_file is None else _read_steps(steps_file)
+    if structure is None:
+        _check_start(parent, bool(substitute) or 'substitution' in steps, 'lookup' in steps)
     chosen: dict[str, dict[str, Any]] = {'substitution': {'substitute': substitute} if substitute else {}}
     chosen['charge_state'] = {} if state is None else {'ion': ion, 'state': state}
     chosen['hops'] = _hops(ion, numbers, all_hops, between, hop_limits(**limits), 'hops' in steps)
@@ -186,6 +188,19 @@ def _read_steps(path: Path) -> dict[str, Any]:
     steps = read_mapping(path, '--steps')
     check_keys(steps, STEPS)
     return steps
+
+
+def _check_start(parent: Path | None, exchanged: bool, sought: bool) -> None:
+    """Refuse what gives no crystal to start from, in the words of the command line."""
+    if parent is None and exchanged:
+        raise click.UsageError('--substitute exchanges species of a parent: name its file with --parent')
+    if parent is None and not sought:
+        raise click.UsageError(
+            'there is nothing to start from: give a FILE, or --parent FILE with --substitute OLD=NEW, or `lookup` in '
+            'the file of --steps'
+        )
+    if parent is not None and not exchanged:
+        raise click.UsageError('--parent goes with --substitute OLD=NEW, which names the species to exchange')
 
 
 def _hops(
