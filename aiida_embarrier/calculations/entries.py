@@ -42,6 +42,9 @@ PUBLISHED = {
     'lsda+u': 'lda+u',
 }
 
+#: Barriers in eV from here on are in another unit.
+LARGEST = 100
+
 #: What a literature row says of its barrier, and which of it there has to be.
 FACTS = ('name', 'barrier', 'barrier_definition', 'functional', 'source', 'ion', 'notes')
 NEEDED = ('name', 'barrier', 'source', 'ion')
@@ -59,6 +62,8 @@ def check_facts(facts: Mapping[str, Any]) -> None:
     :param facts: entries of :data:`FACTS`.
     :raises ValueError: naming the row and what is wrong with it.
     """
+    from aiida_embarrier.structures.crystals import check_element
+
     check_keys(facts, FACTS)
     name = facts.get('name')
     for key in NEEDED:
@@ -66,8 +71,16 @@ def check_facts(facts: Mapping[str, Any]) -> None:
             which = '' if key == 'name' or not name else f' {name!r}'
             raise ValueError(f'the literature row{which} has no `{key}`, which is needed: {", ".join(NEEDED)}')
     barrier = facts['barrier']
-    if isinstance(barrier, bool) or not isinstance(barrier, int | float) or not -10 < barrier < 100:
-        raise ValueError(f'the literature row {name!r} has the barrier {barrier!r}: give a number in eV')
+    # comparisons with NaN are false
+    if isinstance(barrier, bool) or not isinstance(barrier, int | float) or not 0 <= barrier < LARGEST:
+        raise ValueError(
+            f'the literature row {name!r} has the barrier {barrier!r}: give a number in eV, from 0 to less than '
+            f'{LARGEST}; one in meV or kJ/mol is to be converted'
+        )
+    try:
+        check_element(str(facts['ion']))
+    except ValueError as error:
+        raise ValueError(f'the literature row {name!r} names the ion wrongly: {error}') from error
     definition = facts.get('barrier_definition', UNSTATED)
     if definition not in DEFINITIONS:
         close = difflib.get_close_matches(str(definition), DEFINITIONS, n=1)

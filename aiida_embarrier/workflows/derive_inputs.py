@@ -96,7 +96,24 @@ def known_keys(*keys: str) -> Callable[[Any], str | None]:
     return check
 
 
-check_substitution = known_keys(*SCALING_KEYS)
+def check_substitution(value: Mapping[str, Any]) -> str | None:
+    """Check that species are exchanged, for elements that there are."""
+    from aiida_embarrier.structures.crystals import check_element
+
+    message = known_keys(*SCALING_KEYS)(value)
+    species = value.get('substitute')
+    if message is not None:
+        return message
+    if not isinstance(species, Mapping) or not species:
+        return f'substitution: `substitute` names the new element by the old one, such as {{Li: Na}}, got {species!r}'
+    try:
+        for element in (*species, *species.values()):
+            check_element(str(element))
+    except ValueError as error:
+        return f'substitution: {error}'
+    return None
+
+
 check_charge_state = known_keys(*CHARGE_KEYS)
 check_hops = known_keys(*HOP_KEYS)
 

@@ -116,13 +116,29 @@ class LiteratureRow(Section):
         return {'ion': self.ion, **(self.hop if isinstance(self.hop, dict) else {'number': self.hop})}
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML where no key stands twice in a mapping: PyYAML takes the last one in silence, which may be the wrong one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping; refuse one that has a key twice, with the place."""
+        seen: list[Any] = []
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen and key.tag != 'tag:yaml.org,2002:merge':
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'the key {name!r} stands there twice', key.start_mark
+                )
+            seen.append(name)
+        return super().construct_mapping(node, deep)
+
+
 def read_row(path: Path) -> LiteratureRow:
     """Return what the file of a literature row says; files that it names are looked for, not read.
 
     :raises ValueError: for a file that is none, with the place and the closest known key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf8'))
+        content = yaml.load(path.read_text(encoding='utf8'), Loader=_UniqueKeys)  # noqa: S506  (a safe loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f'{path} is not YAML: {error}') from error
     if not isinstance(content, dict):

@@ -198,6 +198,26 @@ def test_bad_inputs_are_refused_at_launch(build, inputs, message):
     assert message in validate_derive(dict(build(structure, **given)), None)
 
 
+@pytest.mark.parametrize(
+    ('substitution', 'message'),
+    [
+        ({}, 'names the new element by the old one'),
+        ({'substitute': {}}, 'names the new element by the old one'),
+        ({'substitute': 'Cu=Ag'}, "got 'Cu=Ag'"),
+        (
+            {'substitute': {'Cu': 'silver'}},
+            "'silver' is no element: give a chemical symbol such as Li; did you mean Ag",
+        ),
+        ({'substitute': {'Xx': 'Ag'}}, "'Xx' is no element"),
+    ],
+)
+def test_substitutions_by_nothing_are_refused_at_launch(build, substitution, message):
+    parent, kinds = node_from_structure(ordered_alloy())
+    with pytest.raises(ValueError, match='substitution') as caught:
+        build(parent=parent, kinds=kinds, substitution=substitution)
+    assert message in str(caught.value)
+
+
 def test_every_parameter_of_the_charge_state_passes_the_check(build):
     parameters = {'ion': 'Cu', 'state': 'charged', 'guess_oxidation_states': False, 'compensation': 'spread'}
     assert validate_derive(dict(build(ordered_alloy(), charge_state=parameters)), None) is None

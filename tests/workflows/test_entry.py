@@ -110,7 +110,9 @@ def test_hosts_are_the_same_where_the_inputs_of_their_relaxation_hold_the_same(b
     )
     assert derive['parameters'].uuid != barrier['parameters'].uuid
     assert same_inputs(derive, barrier)
-    assert same_inputs(derive, {**barrier, 'options': Dict({'queue_name': 'short'}).store(), 'metadata': {'label': 'x'}})
+    assert same_inputs(
+        derive, {**barrier, 'options': Dict({'queue_name': 'short'}).store(), 'metadata': {'label': 'x'}}
+    )
     other = Dict({**barrier['parameters'].get_dict(), 'force_threshold': 0.05}).store()
     assert not same_inputs(derive, {**barrier, 'parameters': other})
     assert not same_inputs(derive, {**barrier, 'kinds': other})
@@ -180,6 +182,9 @@ def test_band_that_does_not_converge(build):
     [
         ({'barrier': None}, "row 'Al_1' has no `barrier`"),
         ({'barrier': 'high'}, "the barrier 'high': give a number in eV"),
+        ({'barrier': -0.2}, 'the barrier -0.2: give a number in eV, from 0'),
+        ({'barrier': 350.0}, 'one in meV or kJ/mol is to be converted'),
+        ({'ion': 'aluminium'}, "'aluminium' is no element: give a chemical symbol such as Li; did you mean Al"),
         ({'barrier_definition': 'forwards'}, "did you mean 'forward'"),
         ({'source': ''}, 'has no `source`'),
         ({'ion': 'Cu'}, 'the barrier of the row is that of Cu, the hop that of Al'),
@@ -230,6 +235,15 @@ structure: X.cif
         (FILE.replace('X.cif', 'Y.cif'), 'there is no file'),
         (FILE.replace('barrier: 0.3', 'barrier: high'), 'barrier'),
         (FILE.replace('barrier: 0.3', ''), 'barrier: Field required'),
+        (FILE.replace('barrier: 0.3', 'barrier: -0.3'), 'the barrier -0.3: give a number in eV, from 0'),
+        (FILE.replace('barrier: 0.3', 'barrier: .inf'), 'the barrier inf: give a number'),
+        (FILE.replace('barrier: 0.3', 'barrier: .nan'), 'the barrier nan: give a number'),
+        (
+            FILE.replace('ion: Li', 'ion: lithium'),
+            "'lithium' is no element: give a chemical symbol such as Li; did you",
+        ),
+        (FILE + 'barrier: 0.4', "the key 'barrier' stands there twice"),
+        (FILE + 'derive: {charge_state: charged, charge_state: discharged}', "'charge_state' stands there twice"),
         (FILE + 'barrier_definition: backward', 'unknown barrier_definition'),
         (FILE + 'citation: x', "unknown key 'citation'"),
         (FILE + 'hop: first', "a hop is a number or a mapping, got 'first'"),
