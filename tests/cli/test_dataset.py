@@ -119,6 +119,7 @@ def test_what_is_refused(run, rows, tmp_path):
         (('filter', rows, '-o', 'x.csv'), 'nothing to filter by'),
         (('filter', rows, '--where', 'ion=Li'), 'name it with -o'),
         (('filter', rows, '--where', 'iom=Li', '-o', 'x.csv'), "there is no column 'iom': did you mean 'ion'?"),
+        (('filter', rows, '--where', 'iom=Li'), "there is no column 'iom': did you mean 'ion'?"),
         (('filter', rows, '--where', 'ion', '-o', 'x.csv'), "'ion' is no condition such as ion=Li,Na"),
         (('filter', rows, '--where', 'ion>=1', '-o', 'x.csv'), "'ion' holds no numbers, so it has no min"),
         (('filter', rows, '--where', 'ion=Cs', '-o', 'x.csv'), 'no row meets the conditions: loosen them'),

@@ -56,6 +56,10 @@ def command(
     if loaded.node is not None:
         _of_node(loaded.node, wanted, curated, output_format)
         return
+    from aiida_embarrier.datasets.curation import check_column
+
+    for column in wanted:  # a wrong one is told before that -o is missing
+        check_column(loaded.frame, column)
     if output is None:
         raise click.UsageError('the rows of a file go into a file: name it with -o')
 

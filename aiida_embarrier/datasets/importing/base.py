@@ -34,6 +34,9 @@ MIN_VOLUME = 2.0
 #: and above which they are none either, molecules in a box included.
 _MAX_VOLUME = 1e5
 
+#: Texts that stand for truth values.
+_TRUTHS = ('true', 'false', '1', '0', 'yes', 'no')
+
 
 class DatasetError(ValueError):
     """A file that holds no dataset, or one that cannot be used as it is; the message says what to do."""
@@ -256,13 +259,13 @@ def frame_of(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, schema: str) -> p
     frame = frame[names].dropna(axis=1, how='all') if len(frame) else frame[names]
     for name in frame.columns:
         if name in known:
-            frame[name] = _as(frame[name], known[name].dtype, name)
+            frame[name] = _as(frame[name], known[name].dtype, name, frame.get('name'))
         elif frame[name].dtype == object and pd.api.types.infer_dtype(frame[name], skipna=True) == 'boolean':
             frame[name] = frame[name].astype('boolean')
     return frame
 
 
-def _as(column: pd.Series, dtype: str, name: str) -> pd.Series:
+def _as(column: pd.Series, dtype: str, name: str, rows: pd.Series | None) -> pd.Series:
     try:
         if dtype == 'string':
             if column.dtype == 'str':
@@ -273,14 +276,29 @@ def _as(column: pd.Series, dtype: str, name: str) -> pd.Series:
             return column.map(_truth).astype('boolean')
         return column.astype(dtype)
     except (TypeError, ValueError) as error:
-        raise DatasetError(f'the column {name!r} is no {dtype}: {error}') from error
+        raise DatasetError(_wrong_value(column, dtype, name, rows) or f'{name!r} is no {dtype}: {error}') from error
+
+
+def _wrong_value(column: pd.Series, dtype: str, name: str, rows: pd.Series | None) -> str | None:
+    """Return which row of a column has the first value of another type; None where each by itself would do."""
+    if dtype == 'boolean':
+        wrong, what = ~column.dropna().astype('str').str.lower().isin(_TRUTHS), 'neither true nor false'
+    else:
+        numbers = pd.to_numeric(column.dropna().astype('str'), errors='coerce')
+        whole = dtype.lower().startswith('int')
+        wrong, what = numbers.isna() | (whole & (numbers % 1 != 0)), 'no whole number' if whole else 'no number'
+    if not wrong.any():
+        return None
+    number = wrong.idxmax()
+    label = '' if rows is None or name == 'name' else f' ({rows[number]})'
+    return f'row {number}{label} has {column[number]!r} in the column {name!r}, which is {what}'
 
 
 def _truth(value: Any) -> bool | None:
     if pd.isna(value):
         return None
     text = str(value).lower()
-    if text not in {'true', 'false', '1', '0', 'yes', 'no'}:
+    if text not in _TRUTHS:
         raise ValueError(f'{value!r} is neither true nor false')
     return text in {'true', '1', 'yes'}
 

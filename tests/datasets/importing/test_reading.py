@@ -291,7 +291,11 @@ def test_tables_that_do_not_fit(barriers):
         (frame.assign(path='[[0,0,0]]'), 'a path is two or more positions'),
         (frame.assign(name='same'), "more than once \\('same'\\)"),
         (frame.assign(barrier=[0.1, np.nan]), 'row 1 .MgTb2Se4. has no barrier'),
-        (frame.assign(barrier=['a', 'b']), "the column 'barrier' is no float64"),
+        (
+            frame.assign(barrier=[0.1, 'high']),
+            "row 1 .MgTb2Se4. has 'high' in the column 'barrier', which is no number",
+        ),
+        (frame.assign(n_atoms=['x', 3]), "row 0 .Li4P2S7. has 'x' in the column 'n_atoms', which is no whole number"),
         (frame.assign(ion='Qq'), "the migrating ion 'Qq' is no element"),
         (
             frame.assign(final_frac_coords='[[0,0,0]]'),
