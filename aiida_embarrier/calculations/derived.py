@@ -74,7 +74,7 @@ def hops_in_state(hops: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str
     chosen.setdefault('ion', state.get('ion'))
     if chosen['ion'] is None:
         raise ValueError('no `ion` is named: give the chemical symbol of the migrating ion, such as Li')
-    if state.get('ion') == chosen['ion']:
+    if state.get('ion') == chosen['ion'] and 'mechanism' in state:  # not where the crystal is not known yet
         chosen.setdefault('mechanism', state['mechanism'])
         if chosen['mechanism'] == state['mechanism'] and 'sites' not in chosen:
             if state['mechanism'] == 'interstitial':
