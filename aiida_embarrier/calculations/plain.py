@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from aiida.common.datastructures import CalcInfo, CodeInfo
 from aiida.engine import CalcJob
 from aiida.orm import Dict
 
-from aiida_embarrier.calculations.worker import KEEP_SHELL
-from aiida_embarrier.jobs.schemas import JOB_FILE, NUMERICS_VERSION, PROGRESS_FILE, RESULT_FILE
+from aiida_embarrier.calculations.worker import call_worker
+from aiida_embarrier.jobs.schemas import JOB_FILE, NUMERICS_VERSION
 
 if TYPE_CHECKING:
+    from aiida.common.datastructures import CalcInfo
     from aiida.common.folders import Folder
     from aiida.engine import CalcJobProcessSpec
 
@@ -77,14 +77,6 @@ class PlainCalculation(CalcJob):
         job = self._job(folder).model_copy(update={'max_seconds': max_seconds})
         with folder.open(JOB_FILE, 'w', encoding='utf8') as handle:
             handle.write(job.model_dump_json(indent=1))
-        code = CodeInfo()
-        code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = ['run', JOB_FILE]
-        code.stdout_name = 'worker.out'
-        code.stderr_name = 'worker.err'
-        calc = CalcInfo()
-        calc.codes_info = [code]
-        calc.prepend_text = KEEP_SHELL
-        calc.retrieve_list = [RESULT_FILE, PROGRESS_FILE, 'worker.out', 'worker.err', *self._retrieved_files()]
+        calc = call_worker(self.inputs.code.uuid, *self._retrieved_files())
         calc.retrieve_temporary_list = self._temporary_files()
         return calc

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from aiida.engine import CalcJobProcessSpec
     from pydantic import BaseModel
 
-__all__ = ('EXIT_CODE_OF_STATUS', 'PotentialNebCalculation', 'PotentialRelaxCalculation', 'WorkerCalculation')
+__all__ = (
+    'EXIT_CODE_OF_STATUS',
+    'PotentialNebCalculation',
+    'PotentialRelaxCalculation',
+    'WorkerCalculation',
+    'call_worker',
+)
 
 RESTART_FILE = 'restart.npz'
 
@@ -98,6 +104,23 @@ def task_validator(task: type[RelaxTask | NebTask], **required: Any) -> Any:
 
 validate_relax_parameters = task_validator(RelaxTask, structure=_ANY_STRUCTURE)
 validate_neb_parameters = task_validator(NebTask)
+
+
+def call_worker(code_uuid: str, *kept: str) -> CalcInfo:
+    """Return how the worker is called in the folder of its job, and which of its files are kept.
+
+    :param kept: names of result files beside those that every job has.
+    """
+    code = CodeInfo()
+    code.code_uuid = code_uuid
+    code.cmdline_params = ['run', JOB_FILE]
+    code.stdout_name = 'worker.out'
+    code.stderr_name = 'worker.err'
+    calc = CalcInfo()
+    calc.codes_info = [code]
+    calc.prepend_text = KEEP_SHELL
+    calc.retrieve_list = [RESULT_FILE, PROGRESS_FILE, 'worker.out', 'worker.err', *kept]
+    return calc
 
 
 class WorkerCalculation(CalcJob):
@@ -196,16 +219,8 @@ class WorkerCalculation(CalcJob):
         )
         with folder.open(JOB_FILE, 'w', encoding='utf8') as handle:
             handle.write(job.model_dump_json(indent=1))
-        code = CodeInfo()
-        code.code_uuid = self.inputs.code.uuid
-        code.cmdline_params = ['run', JOB_FILE]
-        code.stdout_name = 'worker.out'
-        code.stderr_name = 'worker.err'
-        calc = CalcInfo()
-        calc.codes_info = [code]
-        calc.prepend_text = KEEP_SHELL
+        calc = call_worker(self.inputs.code.uuid)
         calc.local_copy_list = copies
-        calc.retrieve_list = [RESULT_FILE, PROGRESS_FILE, 'worker.out', 'worker.err']
         calc.retrieve_temporary_list = self._temporary_files()
         return calc
 
