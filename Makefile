@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# Tests that run side by side. Those of faults run after the others and alone, as they watch how long things take.
+# Tests that run side by side. Those of faults run alone (make test-faults), as they watch how long things take.
 TEST_WORKERS ?= 2
 BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.installed-demo
@@ -13,7 +13,7 @@ DEV_READY := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast services test-services stop-services lint docs peers clean
+.PHONY: help demo test test-fast services test-faults test-services stop-services lint docs peers clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,13 @@ demo: $(DEMO_READY) ## compute the barrier of a lithium hop in LiFePO4 (minutes)
 
 test: lint ## run linters, types, import rules, all tests, and build the docs with warnings as errors
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --ignore tests/services
-	$(BIN)/python -m pytest tests/services
 	$(MAKE) --no-print-directory docs
 
 test-fast: lint ## run linters, types, import rules and the quick tests
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile -m 'not slow and not services'
+
+test-faults: $(DEV_READY) ## run the tests that kill workers and daemons, cut off disks and start machines again (ten minutes)
+	EMBARRIER_NO_SKIPS=1 $(BIN)/python -m pytest tests/services
 
 services: ## install (apt, root) and start Slurm, RabbitMQ, PostgreSQL; Quantum ESPRESSO and Chromium too; for tests only
 	tests/services/services.sh start
