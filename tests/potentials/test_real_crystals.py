@@ -31,7 +31,7 @@ def test_pool_takes_the_same_way_as_one_process():
     task = NudgedElasticBand(settings, band, spec)
     with open_evaluator(spec, 'cpu', processes=2) as evaluator:
         run_tasks([task], evaluator)
-    # Single precision, summed in another order: 1.1e-6 Å after three steps on one processor, less on others; one unit in
-    # the last place of an energy of 150 eV is 1.5e-5 eV.
+    # Single precision, summed in another order: 1.1e-6 Å after three steps on one processor, less on others. One unit
+    # in the last place of an energy of 150 eV is 1.5e-5 eV.
     np.testing.assert_allclose(task.band.positions, alone.band.positions, rtol=0, atol=1e-5)
     np.testing.assert_allclose(task.band.energies, alone.band.energies, rtol=0, atol=5e-5)
