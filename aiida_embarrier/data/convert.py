@@ -14,6 +14,8 @@ from aiida_embarrier.bands.band import KIND_PROPERTIES, kinds_of
 from aiida_embarrier.jobs.schemas import Geometry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pymatgen.core import Structure
 
 __all__ = (
@@ -57,8 +59,6 @@ def structure_from_node(node: StructureData, kinds: Dict | None = None) -> Struc
     :param kinds: properties by the name of the kind; None where there are none.
     :raises ValueError: for disordered crystals, and for kinds that name a property nobody knows.
     """
-    from pymatgen.core import Structure
-
     table = {} if kinds is None else kinds.get_dict()
     known = {name: key for key, name in KIND_PROPERTIES.items()}
     for name, entries in table.items():
@@ -71,19 +71,37 @@ def structure_from_node(node: StructureData, kinds: Dict | None = None) -> Struc
             raise ValueError(f'kind {kind.name!r} is disordered: order the crystal first')
         elements[kind.name] = kind.symbols[0]
     names = [site.kind_name for site in node.sites]
-    properties: dict[str, list[Any]] = {'kind': names}
-    for name, key in known.items():
-        values = [table.get(kind, {}).get(name) for kind in names]
-        if any(value is not None for value in values):
-            # A kind that says nothing of its moment beside others that do has none: an ion put in, for instance.
-            properties[key] = [0.0 if value is None else value for value in values] if key == 'magmom' else values
+    return _structure(node, elements, {'kind': names, **_properties(node, table, known)})
+
+
+def _structure(node: StructureData, held: Mapping[str, Any], properties: dict[str, list[Any]]) -> Structure:
+    """Return the pymatgen structure of a node, given what each kind holds and the properties of its sites."""
+    from pymatgen.core import Structure
+
     return Structure(
         node.cell,
-        [elements[name] for name in names],
+        [held[site.kind_name] for site in node.sites],
         [site.position for site in node.sites],
         coords_are_cartesian=True,
         site_properties=properties,
     )
+
+
+def _properties(
+    node: StructureData, table: Mapping[str, Mapping[str, Any]], known: Mapping[str, str]
+) -> dict[str, list[Any]]:
+    """Return the site properties that the kinds of a node say.
+
+    :param table: properties by the name of the kind.
+    :param known: names of site properties by those of the properties of kinds.
+    """
+    properties = {}
+    for name, key in known.items():
+        values = [table.get(site.kind_name, {}).get(name) for site in node.sites]
+        if any(value is not None for value in values):
+            # A kind that says nothing of its moment beside others that do has none: an ion put in, for instance.
+            properties[key] = [0.0 if value is None else value for value in values] if key == 'magmom' else values
+    return properties
 
 
 def geometry_from_node(node: StructureData, kinds: Dict | None = None) -> Geometry:
@@ -147,7 +165,7 @@ def disordered_from_node(node: StructureData, kinds: Dict | None = None) -> Stru
         `oxidation_state` will do. None where there are none.
     :raises ValueError: for kinds that name a property nobody knows, and lists of oxidation states that do not fit.
     """
-    from pymatgen.core import Composition, Element, Species, Structure
+    from pymatgen.core import Composition, Element, Species
 
     table = {} if kinds is None else kinds.get_dict()
     known = [*KIND_PROPERTIES.values(), OXIDATION_STATES]
@@ -172,16 +190,5 @@ def disordered_from_node(node: StructureData, kinds: Dict | None = None) -> Stru
             one = Element(symbol) if states is None else Species(symbol, states[number])
             occupancies[one] = occupancies.get(one, 0.0) + weight
         held[kind.name] = Composition(occupancies)
-    names = [site.kind_name for site in node.sites]
-    properties: dict[str, list[Any]] = {}
-    for key, name in KIND_PROPERTIES.items():
-        values = [table.get(kind, {}).get(name) for kind in names]
-        if name != 'oxidation_state' and any(value is not None for value in values):
-            properties[key] = [0.0 if value is None else value for value in values] if key == 'magmom' else values
-    return Structure(
-        node.cell,
-        [held[name] for name in names],
-        [site.position for site in node.sites],
-        coords_are_cartesian=True,
-        site_properties=properties,
-    )
+    others = {name: key for key, name in KIND_PROPERTIES.items() if name != 'oxidation_state'}
+    return _structure(node, held, _properties(node, table, others))

@@ -47,23 +47,38 @@ def barrier_protocol(
     :return: the inputs of the work chain, and under `engine` those of the engine.
     :raises ValueError: for unknown engines, protocols and keys, naming the closest known one.
     """
-    changes = dict(overrides or {})
-    of_engine = changes.pop('engine', {})
-    if not isinstance(of_engine, Mapping):
-        raise ValueError(f'protocol key `engine` takes a mapping of inputs of the engine, got {of_engine!r}')
+    changes = overrides or {}
     if 'charge' in changes:
         raise ValueError(_no_key_charge(get_engine(engine), changes['charge']))
-    resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
-    for key, check in PROTOCOL_CHECKS.items():
-        message = check(resolved[key])
-        if message is not None:
-            raise ValueError(f'protocol key `{key}`: {message}')
-    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine, ('engine',))
+    resolved = protocol_with_engine(PROTOCOL_FILE, PROTOCOL_CHECKS, engine, protocol, changes)
     preparation = resolved['preparation']
     if preparation['with'] is not None:
         preparation['engine'] = get_engine(preparation['with']).resolve_protocol(
             preparation['protocol'] or protocol, preparation['engine'], ('preparation', 'engine')
         )
+    return resolved
+
+
+def protocol_with_engine(
+    file: Path, checks: Mapping[str, Check], engine: str, protocol: str | None, overrides: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the values of a protocol of a work chain, checked, and under `engine` those of its engine.
+
+    :param file: the protocols of the work chain.
+    :param checks: checks of values by their keys.
+    :param overrides: nested mapping; the inputs of the engine stand under the key `engine`.
+    :raises ValueError: for unknown engines, protocols and keys, and values that a check refuses.
+    """
+    changes = dict(overrides or {})
+    of_engine = changes.pop('engine', {})
+    if not isinstance(of_engine, Mapping):
+        raise ValueError(f'protocol key `engine` takes a mapping of inputs of the engine, got {of_engine!r}')
+    resolved = resolve_protocol(file, protocol, changes)
+    for key, check in checks.items():
+        message = check(resolved[key])
+        if message is not None:
+            raise ValueError(f'protocol key `{key}`: {message}')
+    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine, ('engine',))
     return resolved
 
 

@@ -16,8 +16,12 @@ from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.paths import resolve_hops
 from aiida_embarrier.data.convert import node_from_structure, structure_from_node
 from aiida_embarrier.engines.base import get_engine
-from aiida_embarrier.engines.protocols import resolve_protocol
-from aiida_embarrier.workflows.barrier_inputs import PROTOCOL_CHECKS, check_charge, check_engine_inputs
+from aiida_embarrier.workflows.barrier_inputs import (
+    PROTOCOL_CHECKS,
+    check_charge,
+    check_engine_inputs,
+    protocol_with_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,17 +74,7 @@ def derive_protocol(
     :return: the inputs of the work chain, and under `engine` those of the engine.
     :raises ValueError: for unknown engines, protocols and keys, naming the closest known one.
     """
-    changes = dict(overrides or {})
-    of_engine = changes.pop('engine', {})
-    if not isinstance(of_engine, Mapping):
-        raise ValueError(f'protocol key `engine` takes a mapping of inputs of the engine, got {of_engine!r}')
-    resolved = resolve_protocol(PROTOCOL_FILE, protocol, changes)
-    for key, check in CHECKS.items():
-        message = check(resolved[key])
-        if message is not None:
-            raise ValueError(f'protocol key `{key}`: {message}')
-    resolved['engine'] = get_engine(engine).resolve_protocol(protocol, of_engine, ('engine',))
-    return resolved
+    return protocol_with_engine(PROTOCOL_FILE, CHECKS, engine, protocol, overrides)
 
 
 def known_keys(*keys: str) -> Callable[[Any], str | None]:
