@@ -72,6 +72,8 @@ nitpick_ignore_regex = [
     ('py:class', r'.*\._\w+'),  # private base classes
     ('py:class', r'.*\.Attributes\w+Model'),  # AiiDA derives them
 ]
+# Classes of one name in two rooms (`Target`, `Plan`, `Cell`): annotations name them without their module.
+suppress_warnings = ['ref.python']
 
 html_theme = 'furo'
 html_title = f'aiida-embarrier {release}'

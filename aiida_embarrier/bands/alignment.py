@@ -13,7 +13,7 @@ from aiida_embarrier.bands.geometry import OVERLAP, closest_pair, minimum_image
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-__all__ = ('AlignmentError', 'LatticePolicy', 'align_endpoints')
+__all__ = ('AlignmentError', 'LatticePolicy', 'SeveralMoveError', 'align_endpoints')
 
 LatticePolicy = Literal['refuse', 'initial', 'mean', 'per_image']
 
@@ -29,6 +29,18 @@ _NAMED_ATOMS = 8
 
 class AlignmentError(ValueError):
     """The endpoints are not two ends of one hop by the mechanism, or are not sound structures."""
+
+
+class SeveralMoveError(AlignmentError):
+    """Other atoms move than the mechanism allows.
+
+    :param found: which ones, and how far.
+    :param remedy: what to do about it.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f'{found}. {remedy}')
+        self.found = found
 
 
 def align_endpoints(
@@ -162,7 +174,8 @@ def _in_common_lattice(
         raise AlignmentError(
             f'the lattices of the endpoints differ: {texts[0]} and {texts[1]} (volume {volumes[0]:.2f} and '
             f"{volumes[1]:.2f} Å³, {100 * (volumes[1] / volumes[0] - 1):+.2f} %): choose lattice_policy='initial' or "
-            "'mean' to put both ends into one lattice at their fractional coordinates, or 'per_image' to keep both"
+            "'mean' (--lattice-policy) to put both ends into one lattice at their fractional coordinates, or "
+            "'per_image' to keep both"
         )
     if policy == 'initial':
         return np.stack([first, first]), fractional
@@ -225,10 +238,11 @@ def _moved(
         others = np.setdiff1d(np.arange(len(moves)), beyond)
         drift = float(np.linalg.norm(moves[others].mean(axis=0))) if len(others) else 0.0
         allowed = f'only {ion} may move' if strangers and not several else f'the mechanism {mechanism} allows one'
-        raise AlignmentError(
+        raise SeveralMoveError(
             f'{len(beyond)} atom(s) move farther than {threshold:g} Å from the initial to the final structure, but '
-            f'{allowed}: {_list(initial, distances, beyond)}; the others move by {drift:.2f} Å on average as one body. '
-            "Check that both ends belong to one hop, raise the threshold if these atoms relax, or use mechanism='any'"
+            f'{allowed}: {_list(initial, distances, beyond)}; the others move by {drift:.2f} Å on average as one body',
+            'Check that both ends belong to one hop, raise the threshold if these atoms relax, or use '
+            "mechanism='any' (--mechanism any)",
         )
     if len(beyond):
         return [int(index) for index in beyond]
@@ -247,7 +261,7 @@ def _moved(
         raise AlignmentError(
             f'no {ion or "atom"} moves from the initial to the final structure (the largest displacement is '
             f'{distances[farthest]:.3f} Å, of {_name(initial, farthest)}): give two different endpoints'
-            + ('' if as_written is not None else ', or keep_images=True for a hop to a periodic image')
+            + ('' if as_written is not None else ', or keep_images=True (--as-written) for a hop to a periodic image')
         )
     return [farthest]
 

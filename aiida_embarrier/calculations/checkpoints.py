@@ -8,9 +8,17 @@ from pathlib import Path
 from aiida.engine import calcfunction
 from aiida.orm import RemoteData, SinglefileData
 
-from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE
+from aiida_embarrier.jobs import learning, prediction, schemas
 
-__all__ = ('fetch_checkpoint',)
+__all__ = ('CHECKPOINTS', 'fetch_checkpoint')
+
+#: Names of checkpoints in folders of jobs: of potentials, of trainings, and of models of barriers.
+CHECKPOINTS = (
+    schemas.CHECKPOINT_FILE,
+    learning.CHECKPOINT_FILE,
+    prediction.FEATURES_CHECKPOINT_FILE,
+    prediction.MODEL_CHECKPOINT_FILE,
+)
 
 
 @calcfunction
@@ -20,7 +28,9 @@ def fetch_checkpoint(folder: RemoteData) -> SinglefileData:
     :param folder: the folder of the job, which holds a checkpoint.
     :raises OSError: where the checkpoint cannot be read.
     """
+    files = folder.listdir()
+    name = next((name for name in CHECKPOINTS if name in files), CHECKPOINTS[0])
     with tempfile.TemporaryDirectory() as here:
-        path = Path(here) / CHECKPOINT_FILE
-        folder.getfile(CHECKPOINT_FILE, str(path))
-        return SinglefileData(path, filename=CHECKPOINT_FILE)
+        path = Path(here) / name
+        folder.getfile(name, str(path))
+        return SinglefileData(path, filename=name)

@@ -15,6 +15,7 @@ from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.data.band import BandData  # noqa: TC001  (AiiDA reads the annotations)
 from aiida_embarrier.data.convert import node_from_structure
 from aiida_embarrier.data.table import TableData  # noqa: TC001  (AiiDA reads the annotations)
+from aiida_embarrier.datasets.definitions import DEFINITIONS, UNSTATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pymatgen.core import Structure
 
-__all__ = ('DEFINITIONS', 'FACTS', 'UNSTATED', 'check_facts', 'make_entry', 'row_named', 'take_hop', 'take_row')
+__all__ = ('FACTS', 'check_facts', 'make_entry', 'row_named', 'take_hop', 'take_row')
 
-#: The definition of a published barrier that its source does not state.
-UNSTATED = 'literature'
-DEFINITIONS = (*QUANTITIES, UNSTATED)
 #: What such a barrier is compared with: barriers are mostly reported from the first image up.
 USUAL = 'forward'
 

@@ -35,6 +35,9 @@ COMMANDS = (
     'export',
     'publish',
     'dataset',
+    'model',
+    'predict',
+    'evaluate',
     'query',
     'show-protocol',
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,16 +37,18 @@ class Finding:
 
 @click.command('doctor')
 @click.option('-p', '--profile', metavar='NAME', envvar='AIIDA_PROFILE', help='AiiDA profile to examine.')
-@click.option('--deep', is_flag=True, help='Also start the worker and load the default potential (seconds).')
+@click.option(
+    '--deep', is_flag=True, help='Also start the worker, load the default potential and what learning needs (seconds).'
+)
 @FORMAT
 def command(profile: str | None, deep: bool, output_format: str) -> None:
-    """Examine profile, broker, daemon, codes, potentials and devices; say what is missing and how to mend it.
+    """Examine profile, broker, daemon, codes, potentials, learning and devices; say what is missing and how to mend it.
 
     The exit code is 1 where a launch would fail.
     """
-    findings = [*_potentials(), *_plugins(), *_tools(), *_profile(profile)]
+    findings = [*_potentials(), *_learning(), *_plugins(), *_tools(), *_profile(profile)]
     if deep:
-        findings.extend(_worker())
+        findings.extend([*_worker(), *_worker_learns()])
     if output_format == 'json':
         echo_json([asdict(finding) for finding in findings])
     else:
@@ -75,6 +80,23 @@ def _potentials() -> Iterator[Finding]:
             )
         else:
             yield Finding(f'potential {spec.label}', 'ok', f'{spec.distribution} {spec.version}, weights as released')
+
+
+def _learning() -> Iterator[Finding]:
+    """Say whether trainings and predictions by learned models can run here; those of clusters need nothing here."""
+    from importlib.metadata import requires
+
+    wanted = [
+        line for line in requires('aiida-embarrier') or [] if line.replace("'", '"').endswith('extra == "learning"')
+    ]
+    names = [re.split(r'[^\w.-]', line, maxsplit=1)[0] for line in wanted]
+    versions = {name: _version(name) for name in sorted(names)}
+    missing = [name for name, version in versions.items() if version is None]
+    if missing:
+        remedy = "pip install 'aiida-embarrier[learning]' (not for remote jobs)"
+        yield Finding('learning', 'optional', f'{", ".join(missing)}: not installed here', remedy)
+    else:
+        yield Finding('learning', 'ok', ', '.join(f'{name} {version}' for name, version in versions.items()))
 
 
 def _plugins() -> Iterator[Finding]:
@@ -132,21 +154,35 @@ def _engines() -> Iterator[Finding]:
 
 
 def _tools() -> Iterator[Finding]:
-    from aiida_embarrier.engines.potential.setup import find_worker
+    from aiida_embarrier.jobs.executable import find_worker
 
     worker = find_worker()
     if worker is None:
         yield Finding('embarrier-worker', 'missing', 'not on the PATH', 'pip install aiida-embarrier')
     else:
         yield Finding('embarrier-worker', 'ok', worker)
-    if shutil.which('nvidia-smi') is None:
-        yield Finding('GPU', 'optional', 'none on this machine: potentials run on the processor')
-    else:
-        yield Finding('GPU', 'ok', 'nvidia-smi is there; --deep tells whether torch can use it')
+    yield _gpus()
     if shutil.which('dot') is None:
         yield Finding('graphviz', 'optional', 'no dot: provenance graphs are DOT text', 'apt-get install graphviz')
     else:
         yield Finding('graphviz', 'ok', str(shutil.which('dot')))
+
+
+def _gpus() -> Finding:
+    """Return which GPUs the driver knows, without torch, whose import takes seconds."""
+    program = shutil.which('nvidia-smi')
+    if program is None:
+        return Finding('GPU', 'optional', 'none on this machine: potentials and trainings run on the processor')
+    asked = [program, '--query-gpu=name,memory.total', '--format=csv,noheader']
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20)  # noqa: S603  (the driver's)
+    except (OSError, subprocess.SubprocessError) as error:
+        told = getattr(error, 'stdout', None) or str(error)
+        return Finding('GPU', 'optional', f'nvidia-smi fails: {" ".join(told.split())}', 'look at the driver')
+    names = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    if not names:
+        return Finding('GPU', 'optional', 'nvidia-smi lists none', 'look at the driver')
+    return Finding('GPU', 'ok', f'{"; ".join(names)}; --deep tells whether torch can use them')
 
 
 def _profile(name: str | None) -> Iterator[Finding]:
@@ -210,23 +246,39 @@ def _is_worker(code: object) -> bool:
 
 
 def _worker() -> Iterator[Finding]:
-    import json
-    import subprocess
-
-    from aiida_embarrier.engines.potential.setup import find_worker
-
-    worker = find_worker()
-    if worker is None:
-        return
-    done = subprocess.run([worker, 'check', 'chgnet'], capture_output=True, text=True, check=False)  # noqa: S603  (ours)
-    try:
-        report = json.loads(done.stdout)
-    except json.JSONDecodeError:
-        last = (done.stderr.strip().splitlines() or ['it printed nothing'])[-1]
-        yield Finding('worker', 'missing', last, "pip install --force-reinstall 'aiida-embarrier[potential]'")
+    report = _asked('chgnet')
+    if report is None:
         return
     if report['error'] is not None:
-        yield Finding('worker', 'missing', report['error'])
+        yield Finding('worker', 'missing', report['error'], report.get('remedy', ''))
     else:
         detail = f'{report["potential"]} loads in {report["load_s"]} s on {report["device"]}, {report["cores"]} core(s)'
         yield Finding('worker', 'ok', detail)
+
+
+def _worker_learns() -> Iterator[Finding]:
+    report = _asked('learning')
+    if report is None:
+        return
+    if report['error'] is not None:
+        yield Finding('worker learns', 'optional', report['error'], report.get('remedy', ''))
+    else:
+        gpus = f', GPUs: {", ".join(report["gpus"])}' if report['gpus'] else ''
+        detail = f'a step of training on {report["device"]}, {report["load_s"]} s from the start{gpus}'
+        yield Finding('worker learns', 'ok', detail)
+
+
+def _asked(what: str) -> dict[str, Any] | None:
+    """Return what the worker of this machine says of a potential or of learning; None where there is no worker."""
+    from aiida_embarrier.jobs.executable import find_worker
+
+    worker = find_worker()
+    if worker is None:
+        return None
+    done = subprocess.run([worker, 'check', what], capture_output=True, text=True, check=False)  # noqa: S603  (ours)
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        last = (done.stderr.strip().splitlines() or ['it printed nothing'])[-1]
+        return {'error': last, 'remedy': "pip install --force-reinstall 'aiida-embarrier[potential,learning]'"}
+    return report

@@ -337,7 +337,10 @@ def band_of(node: Any) -> Any:
             f'process {node.pk} ({node.process_label}, {state}) has no band: '
             f'`verdi process report {node.pk}` tells how far it came'
         )
-    raise click.ClickException(f'node {node.pk} is neither a band nor a process: it is of type {type(node).__name__}')
+    raise click.ClickException(
+        f'node {node.pk} is neither a band nor a process, it is of type {type(node).__name__}: `dataset info` tells of '
+        f'datasets, `model show` of models, `verdi data embarrier table show {node.pk}` of tables'
+    )
 
 
 def last_band(process: Any) -> Any | None:

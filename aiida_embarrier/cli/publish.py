@@ -166,9 +166,10 @@ def _verified(files: Files, found: Verification) -> dict[str, Any]:
 
 
 def _agreement(files: Files, found: Verification) -> str:
+    inside = f'; the hashes of tables, datasets and values cover {found.n_inside} more' if found.n_inside else ''
     lines = [
         f'{files.archive.name} and {files.table.name} agree: {found.n_rows} rows with {found.n_numbers} numbers '
-        f'computed again from {found.n_nodes} nodes and {found.n_objects} files, all of them whole',
+        f'computed again from {found.n_nodes} nodes and {found.n_objects} files, all of them whole{inside}',
         *(f'warning: {warning}' for warning in found.warnings),
     ]
     return '\n'.join(lines)

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ('command',)
 
-#: How the process types of jobs of the worker begin.
-WORKER_JOBS = 'aiida.calculations:embarrier.potential.'
+#: How the process types of jobs of the worker begin that write checkpoints.
+WORKER_JOBS = (
+    'aiida.calculations:embarrier.potential.',
+    'aiida.calculations:embarrier.train',
+    'aiida.calculations:embarrier.path_features',
+    'aiida.calculations:embarrier.barrier_model',
+)
 
 #: Seconds that a worker is given to end the step it is in and to write its checkpoint.
 PATIENCE = 120.0
@@ -230,9 +235,8 @@ def _fetch_checkpoints(root: ProcessNode) -> None:
     """
     from aiida.orm import CalcJobNode
 
-    from aiida_embarrier.calculations.checkpoints import fetch_checkpoint
+    from aiida_embarrier.calculations.checkpoints import CHECKPOINTS, fetch_checkpoint
     from aiida_embarrier.engines.resumption import last_checkpoint
-    from aiida_embarrier.jobs.schemas import CHECKPOINT_FILE
 
     for job in [root, *root.called_descendants]:
         if not isinstance(job, CalcJobNode) or 'remote_folder' not in job.outputs or 'retrieved' in job.outputs:
@@ -243,7 +247,7 @@ def _fetch_checkpoints(root: ProcessNode) -> None:
         try:
             with job.get_authinfo().get_transport() as transport:
                 _end_worker(job, transport)
-                left = transport.isfile(f'{folder}/{CHECKPOINT_FILE}')
+                left = any(transport.isfile(f'{folder}/{name}') for name in CHECKPOINTS)
         except click.ClickException:
             raise
         except Exception as error:  # each kind of transport has its own

@@ -23,9 +23,10 @@ from plumpy.process_states import KillInterruption
 from tqdm import tqdm
 
 from aiida_embarrier.calculations.worker import WorkerCalculation
+from aiida_embarrier.cli.bars import percent_bar, show_line
 from aiida_embarrier.cli.following import ProgressFollower, is_here, running_jobs
 from aiida_embarrier.engines.resumption import RESUMES
-from aiida_embarrier.jobs.progress import JobHistory, describe_progress, fraction_done, latest_line
+from aiida_embarrier.jobs.progress import JobHistory, latest_line
 from aiida_embarrier.jobs.schemas import STOP_FILE
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ('TERMINAL', 'Interrupted', 'daemon_runs', 'daemon_trouble', 'run_in_terminal', 'still_there')
 
 POLL_INTERVAL = 0.5  # s
+#: Seconds between two looks after a child that has not ended; without a pause they would keep a processor busy.
+CHILD_INTERVAL = 0.2
 
 #: Extra of a process that runs in a terminal: which, so that one that was left behind is known.
 TERMINAL = 'embarrier_terminal'
@@ -151,15 +154,12 @@ def run_in_terminal(builder: ProcessBuilder, resumes: ProcessNode | None = None)
     :param resumes: an earlier process that it goes on from.
     :raises Interrupted: after an interrupt, once every process has been ended.
     """
-    manager = get_manager()
-    profile = manager.get_profile()
-    assert profile is not None
     runner = TerminalRunner(
         broker_submit=False,
         communicator=None,
-        persister=manager.get_persister(),
+        persister=get_manager().get_persister(),
         # Without a communicator only a look tells that a child has ended; many profiles have a minute between two.
-        poll_interval=0.0 if profile.is_test_profile else POLL_INTERVAL,
+        poll_interval=CHILD_INTERVAL,
     )
     runner.loop.set_exception_handler(_ignore_kills)
     process = runner.instantiate_process(builder)
@@ -177,7 +177,7 @@ def run_in_terminal(builder: ProcessBuilder, resumes: ProcessNode | None = None)
         # A job is killed by a coroutine that AiiDA awaits inside `kill`: that needs a portal.
         runner.loop.call_soon_threadsafe(lambda: runner.loop.create_task(run_with_portal(action)))
 
-    with _bar() as bar, _lab_book(), _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
+    with percent_bar() as bar, _lab_book(), _on_signal(signal.SIGINT, interrupt), _on_signal(signal.SIGTERM, interrupt):
         watch = runner.loop.create_task(_watch(process.node, bar))
         try:
             runner.run_until_complete(process.step_until_terminated())
@@ -202,15 +202,6 @@ def _on_signal(number: int, handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, original)
-
-
-@contextmanager
-def _bar() -> Iterator[tqdm | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with tqdm(total=100, desc='starting', bar_format='{desc} |{bar:30}| {elapsed}', leave=False) as bar:
-        yield bar
 
 
 class LabBookHandler(logging.Handler):
@@ -254,7 +245,6 @@ async def _watch(node: ProcessNode, bar: tqdm | None) -> None:
                 history.add(follower.read(job))
                 line = latest_line(history)
                 if line is not None:
-                    bar.n = round(100 * fraction_done(line))
-                    bar.set_description_str(describe_progress(line), refresh=False)
+                    show_line(bar, line)
             bar.refresh()
             await asyncio.sleep(POLL_INTERVAL)

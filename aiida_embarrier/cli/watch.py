@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.output import Column, echo_json, format_table
+from aiida_embarrier.cli.output import echo_json
 from aiida_embarrier.cli.params import FORMAT, find_node, with_profile
+from aiida_embarrier.cli.watching import frame_of, how_to_resume, news_of
 
 if TYPE_CHECKING:
     from aiida.orm import CalcJobNode, ProcessNode
@@ -28,18 +28,6 @@ INTERVAL_THERE = 10.0
 #: Jobs of the worker, and what one does between its start and its first step.
 WORKER_JOBS = ('PotentialRelaxCalculation', 'PotentialNebCalculation')
 LOADING = 'the model is being loaded, then the first images are evaluated'
-
-JOB = Column('job', 'job', 'd')
-TASKS = (
-    Column('task', 'task'),
-    Column('step', lambda row: steps_of(row), 's'),
-    Column('eV', 'barrier', '.3f'),
-    Column('eV/Å (aim)', lambda row: force_and_aim(row)),
-    Column('images', 'n_images', 'd'),
-    Column('evals', 'n_evaluations', 'd'),
-    Column('elapsed', lambda row: clock(row['elapsed_s'])),
-    Column('left', lambda row: clock(row['left_s']) or '?' if row['state'] == 'running' else row['state']),
-)
 
 
 @click.command('watch')
@@ -129,6 +117,7 @@ class Watcher:
                 for node in paused(process)
             ],
             'trouble': None if process.is_terminated else _trouble(process),
+            'tasks': tasks_of(process),
             'jobs': [],
             'barriers': _barriers(process) if process.is_terminated else None,
         }
@@ -162,6 +151,19 @@ class Watcher:
         }
 
 
+def tasks_of(process: ProcessNode) -> dict[str, int] | None:
+    """Return how many of the processes that a study runs have `ended`, `failed` and are `running`, of a `total`.
+
+    :return: None for a process that is no study, or that has not begun.
+    """
+    from aiida_embarrier.workflows.pool import TASKS
+
+    told = process.base.extras.get(TASKS, None)
+    if told is None:
+        return None
+    return {**told, 'failed': sum(child.is_terminated and not child.is_finished_ok for child in process.called)}
+
+
 def _has_worker_begun(job: CalcJobNode) -> bool:
     """Return whether a job of the worker runs, so that it loads its model until it makes a step."""
     from aiida.schedulers import JobState
@@ -190,6 +192,9 @@ def _describe(task: TaskHistory, job: int, run: str | None = None) -> dict[str, 
         'elapsed_s': task.elapsed,
         'left_s': task.time_left,
         'time': last.get('time'),
+        'loss': last.get('loss'),
+        'mae': last.get('mae'),
+        'lr': last.get('lr'),
         'energies': last.get('energies'),
         'forces': [force for force in map(residual, task.steps) if force is not None],
     }
@@ -226,14 +231,10 @@ def _trouble(process: ProcessNode) -> str | None:
     root = root_of(process)
     terminal = root.base.extras.get(TERMINAL, None)
     if terminal is not None:
-        return None if still_there(terminal) else 'the terminal in which it ran is gone: ' + _how_to_resume(root.pk)
+        return None if still_there(terminal) else 'the terminal in which it ran is gone: ' + how_to_resume(root.pk)
     profile = get_manager().get_profile()
     # without a broker a script runs it, of which nothing is known here
     return None if profile is None or profile.process_control_backend is None else daemon_trouble()
-
-
-def _how_to_resume(pk: int) -> str:
-    return f'`aiida-embarrier resume {pk}`'
 
 
 def _last_report(process: ProcessNode) -> str | None:
@@ -252,136 +253,6 @@ def _barriers(process: ProcessNode) -> list[dict[str, Any]]:
         {'band': link.link_label, 'pk': link.node.pk, **{name: link.node.base.attributes.get(name) for name in names}}
         for link in process.base.links.get_outgoing(node_class=BandData).all()
     ]
-
-
-BARRIERS = (
-    Column('band', 'band'),
-    Column('PK', 'pk', 'd'),
-    Column('forward (eV)', 'barrier_forward', '.3f'),
-    Column('reverse (eV)', 'barrier_reverse', '.3f'),
-    Column('force (eV/Å)', 'residual_force', '.3f'),
-    Column('converged', 'converged'),
-)
-
-
-def frame_of(look: dict[str, Any], task: str | None = None) -> list[str]:
-    """Return what is shown of a look.
-
-    :param task: label of the band to draw, None for the one that moved last.
-    :raises ValueError: where no running job has such a band.
-    """
-    lines = [_heading(look)]
-    if look['ended']:
-        return lines + _ending(look)
-    if look['report']:
-        lines.append(look['report'])
-    if look['trouble']:
-        lines.append(look['trouble'])
-    lines += [
-        f'process {entry["pk"]} ({entry["process"]}) is paused: {entry["status"] or "it was asked to"}; go on with '
-        f'{_how_to_resume(look["pk"])}, or as it is with `verdi process play {entry["pk"]}`'
-        for entry in look['paused']
-    ]
-    for job in look['jobs']:
-        if job['problem']:
-            lines.append(f'job {job["pk"]}: {job["problem"]}')
-        elif not job['tasks']:
-            lines.append(
-                f'job {job["pk"]} ({job["process"]}, {job["step"]}) on {job["computer"]}: {job["status"] or "starting"}'
-            )
-            if job['output']:
-                lines.append(f'    {job["output"]["file"]}: {job["output"]["line"]}')
-    rows = [task for job in look['jobs'] for task in job['tasks']]
-    if rows:
-        columns = TASKS if len(look['jobs']) == 1 else (JOB, *TASKS)
-        lines += ['', *format_table(rows, columns).splitlines()]
-    lines += _drawing(rows, task)
-    return lines
-
-
-def _heading(look: dict[str, Any]) -> str:
-    label = f' "{look["label"]}"' if look['label'] else ''
-    status = f' [{look["exit_status"]}]' if look['exit_status'] is not None else ''
-    return f'{look["process"]} {look["pk"]}{label}: {look["state"]}{status}'
-
-
-def _ending(look: dict[str, Any]) -> list[str]:
-    lines = [look['exit_message']] if look['exit_message'] else []
-    if look['barriers']:
-        lines += ['', *format_table(look['barriers'], BARRIERS).splitlines()]
-    if look['exit_status'] == 0:
-        return lines
-    return [*lines, '', f'go on from where it stopped: aiida-embarrier resume {look["pk"]}']
-
-
-def _drawing(rows: list[dict[str, Any]], label: str | None) -> list[str]:
-    """Return energy path and forces of one band; nothing where none tells its energies yet."""
-    from aiida_embarrier.cli.drawing import draw_energy_path, draw_history
-
-    bands = [row for row in rows if row['energies'] and label in (None, row['task'])]
-    if not bands:
-        if label is not None and label not in {row['task'] for row in rows}:
-            labels = ', '.join(sorted({row['task'] for row in rows})) or 'none'
-            raise ValueError(f'no running job has a task {label!r}; there are: {labels}')
-        return []
-    band = max(bands, key=lambda row: (row['state'] == 'running', row['time']))
-    first, last, aim = band['forces'][0], band['forces'][-1], band['force_threshold']
-    return [
-        '',
-        f'energy path of {band["task"]}',
-        *draw_energy_path(band['energies']),
-        f'force {first:.3g} {draw_history(band["forces"], aim)} {last:.3g}, aim {aim:g} eV/Å',
-    ]
-
-
-def news_of(look: dict[str, Any], told: dict[tuple[int, str], Any]) -> list[str]:
-    """Return a line for every task that moved since the last look.
-
-    :param told: what was told already; brought up to date.
-    """
-    lines = []
-    for job in look['jobs']:
-        if job['output'] and not job['tasks']:
-            news = job['output']['line']
-            if told.get((job['pk'], '')) != news:
-                told[job['pk'], ''] = news
-                lines.append(f'{datetime.now().strftime("%H:%M:%S")} [{job["pk"]}] {job["step"]}: {news}')
-    for row in (row for job in look['jobs'] for row in job['tasks']):
-        news = (row['step'], row['state'], row['message'])
-        if told.get((row['job'], row['task'])) == news:
-            continue
-        told[row['job'], row['task']] = news
-        time_of_day = datetime.fromtimestamp(row['time']).strftime('%H:%M:%S') if row['time'] else '--:--:--'
-        where = f'step {row["step"]}' if row['unit'] is None else steps_of(row)
-        parts = [row['message'] or f'{row["state"]}, {where}']
-        if row['barrier'] is not None:
-            parts.append(f'barrier {row["barrier"]:.3f} eV')
-        if row['force'] is not None:
-            parts.append(f'force {force_and_aim(row)} eV/Å')
-        evaluations = '' if row['n_evaluations'] is None else f'{row["n_evaluations"]} evaluations '
-        parts.append(f'{evaluations}in {clock(row["elapsed_s"])}')
-        if row['state'] == 'running':
-            parts.append(f'{clock(row["left_s"]) or "?"} left')
-        lines.append(f'{time_of_day} [{row["job"]}] {row["task"]}: {", ".join(parts)}')
-    return lines
-
-
-def force_and_aim(row: dict[str, Any]) -> str | None:
-    """Return the force of a task, with its threshold in brackets."""
-    return None if row['force'] is None else f'{row["force"]:.3f} ({row["force_threshold"]:.3g})'
-
-
-def steps_of(row: dict[str, Any]) -> str | None:
-    """Return how far a task is: the number of its step, or how much of what is counted is done."""
-    if row['unit'] is None:
-        return None if row['step'] is None else str(row['step'])
-    total = '' if row['total'] is None else f' of {row["total"]}'
-    return f'{row["step"]}{total} {row["unit"]}'
-
-
-def clock(seconds: float | None) -> str | None:
-    """Return a duration as hours, minutes and seconds."""
-    return None if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 class Screen:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.bands.band import Band
 
-__all__ = ('band_row', 'why_left_out')
+__all__ = ('band_row', 'path_row', 'why_left_out')
 
 #: Positions and lattices that differ by less, in Å, are the same.
 _SAME = 1e-6
@@ -51,16 +51,10 @@ def band_row(name: str, band: Band, definition: str, labels: Mapping[str, Any] |
     """
     if definition not in QUANTITIES:
         raise ValueError(f'there is no barrier {definition!r}: choose from {", ".join(QUANTITIES)}')
-    ion = band.mobile[0]
-    others = np.delete(np.arange(band.n_atoms), ion)
-    lattices = np.broadcast_to(band.lattice, (band.n_images, 3, 3))
-    coords = np.stack([band.positions[image] @ np.linalg.inv(lattices[image]) for image in range(band.n_images)])
-    species = tuple(band.kinds[kind].element for kind in band.kind_indices)
-    initial = Crystal(lattices[0], tuple(species[index] for index in others), coords[0, others])
     height = float(getattr(barriers(band.energies, band.info.equivalent_endpoints), definition))
     info = band.info
-    row = barrier_row(name, initial, coords[:, ion], species[ion], height, {})
-    row |= {
+    row = path_row(name, band) | {
+        'barrier': height,
         'barrier_definition': definition,
         'mechanism': info.mechanism if info.mechanism != 'any' else None,
         'functional': info.functional or info.potential_functional,
@@ -69,8 +63,24 @@ def band_row(name: str, band: Band, definition: str, labels: Mapping[str, Any] |
         'converged': info.converged,
         'charge': info.charge,
     }
+    return {**row, **(labels or {})}
+
+
+def path_row(name: str, band: Band) -> dict[str, Any]:
+    """Return the path of a band as a row of barriers whose barrier is not known.
+
+    :param name: of the row.
+    :param band: with one migrating atom.
+    """
+    ion = band.mobile[0]
+    others = np.delete(np.arange(band.n_atoms), ion)
+    lattices = np.broadcast_to(band.lattice, (band.n_images, 3, 3))
+    coords = np.stack([band.positions[image] @ np.linalg.inv(lattices[image]) for image in range(band.n_images)])
+    species = tuple(band.kinds[kind].element for kind in band.kind_indices)
+    initial = Crystal(lattices[0], tuple(species[index] for index in others), coords[0, others])
+    row = barrier_row(name, initial, coords[:, ion], species[ion], np.nan, {})
     if np.abs(lattices[-1] - lattices[0]).max() > _SAME:
         row['final_lattice'] = to_json(lattices[-1])
     if np.abs(band.positions[-1, others] - band.positions[0, others]).max(initial=0.0) > _SAME:
         row['final_frac_coords'] = to_json(coords[-1, others])
-    return {**row, **(labels or {})}
+    return row

@@ -21,9 +21,9 @@ from aiida_embarrier.datasets.groups import base_name, elements_of_row, framewor
 from aiida_embarrier.datasets.schema import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ('CRITERIA', 'LeakageReport', 'evaluations', 'group_column', 'leakage')
+__all__ = ('CRITERIA', 'LeakageReport', 'evaluations', 'group_column', 'leakage', 'leakage_of_each')
 
 #: What rows may share, from narrow to wide, and what that means.
 CRITERIA = {
@@ -128,13 +128,38 @@ def leakage(
     :param tolerance: of equivalent hops in Å, see :func:`~aiida_embarrier.datasets.equivalence.equivalent_hops`.
     :raises ValueError: where the table names rows that the dataset has not.
     """
-    unknown = set(table['name']) - set(frame['name'])
-    if unknown:
-        raise ValueError(f'the split names {min(unknown)!r}, which is no row of the dataset: split this dataset anew')
+    return leakage_of_each(frame, [table], compare_hops=compare_hops, tolerance=tolerance)[0]
+
+
+def leakage_of_each(
+    frame: pd.DataFrame, tables: Sequence[pd.DataFrame], *, compare_hops: bool = True, tolerance: float = TOLERANCE
+) -> list[LeakageReport]:
+    """Return the reports of several splits of one dataset, whose rows are compared once.
+
+    :param tables: as :func:`leakage` reads one of them; so are the other parameters.
+    """
+    for table in tables:
+        unknown = set(table['name']) - set(frame['name'])
+        if unknown:
+            raise ValueError(
+                f'the split names {min(unknown)!r}, which is no row of the dataset: split this dataset anew'
+            )
     rows = frame.sort_values('name', ignore_index=True)
     labels, notes = _labels(rows, compare_hops, tolerance)
-    position = {name: number for number, name in enumerate(rows['name'])}
     scenario = _Scenarios(rows) if 'path' in rows else None
+    parameters = {'hop_tolerance': tolerance if 'equivalent_hop' in labels else None, 'content_tolerance': _CONTENT}
+    reports = []
+    for table in tables:
+        result = _compared(rows, table, labels, scenario)
+        reports.append(LeakageReport(result, _summary(result), _count_scenarios(result), parameters, tuple(notes)))
+    return reports
+
+
+def _compared(
+    rows: pd.DataFrame, table: pd.DataFrame, labels: dict[str, np.ndarray], scenario: _Scenarios | None
+) -> pd.DataFrame:
+    """Return a row for each evaluated row of a split, see :class:`LeakageReport`."""
+    position = {name: number for number, name in enumerate(rows['name'])}
     found: list[dict[str, Any]] = []
     for part, judged, seen in evaluations(table):
         known = np.array(sorted(position[name] for name in seen), dtype=int)
@@ -156,9 +181,7 @@ def leakage(
             )
     columns = ['part', 'name', 'scenario', *(f'shares_{key}' for key in labels), 'nearest']
     result = pd.DataFrame(found, columns=columns)
-    result = result.astype({name: 'bool' if name.startswith('shares_') else 'str' for name in columns})
-    parameters = {'hop_tolerance': tolerance if 'equivalent_hop' in labels else None, 'content_tolerance': _CONTENT}
-    return LeakageReport(result, _summary(result), _count_scenarios(result), parameters, tuple(notes))
+    return result.astype({name: 'bool' if name.startswith('shares_') else 'str' for name in columns})
 
 
 def _labels(rows: pd.DataFrame, compare_hops: bool, tolerance: float) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from aiida_embarrier.datasets.definitions import DEFINITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -83,7 +85,7 @@ BARRIER = (
         'barrier_definition',
         'string',
         'forward, reverse, rate_limiting, span, or literature: as published',
-        values=('forward', 'reverse', 'rate_limiting', 'span', 'literature'),
+        values=tuple(DEFINITIONS),
     ),
     Column('ion', 'string', 'Element of the migrating ion', required=True),
     Column('path', 'string', 'Fractional positions of the ion in path order, JSON n x 3, not wrapped', required=True),

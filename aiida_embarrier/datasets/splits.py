@@ -88,7 +88,8 @@ def split_dataset(
       long as they fit, so that a part may miss its size by less than the smallest group passed over.
     - `published`: the rule of the published 559:60 split. Structural groups with less than 1 % of the rows give no
       test row, those with 1 to 2 % one, larger ones what their size gives them of the rest, at random within each.
-    - `source`: as the column `published_split` says.
+    - `source`: as the column `published_split` says; a share of rows that validate is drawn from those that train,
+      where the source names none.
 
     Folds are made of the rows that do not test; with `n_folds` alone no row does.
 
@@ -128,6 +129,8 @@ def split_dataset(
     folds: dict[int, int] = {}
     if method == 'source':
         parts = _as_published(rows, notes)
+        if validation_fraction:
+            parts = _with_validation(rows, parts, validation_fraction, seed)
     else:
         parts, folds = _drawn(rows, groups, parameters, notes)
     table = pd.DataFrame(
@@ -236,6 +239,20 @@ def _as_published(rows: pd.DataFrame, notes: list[str]) -> list[str]:
     if not (found == 'test').any():
         notes.append('no row of this dataset tests: its source keeps the test rows elsewhere')
     return [known[part] for part in found]
+
+
+def _with_validation(rows: pd.DataFrame, parts: list[str], fraction: float, seed: int) -> list[str]:
+    """Return the parts of a source with rows that validate drawn from those that train."""
+    if 'validation' in parts:
+        raise ValueError('the dataset says itself which rows validate: leave out the share of them')
+    training = [number for number, part in enumerate(parts) if part == 'train']
+    wanted = _share(fraction, len(rows), 'validation')
+    if wanted >= len(training):
+        raise ValueError(f'{wanted} rows to validate leave none of {len(training)} to train: ask for fewer')
+    strata = _quantiles(rows, 1)
+    pool = Rows(rows['name'].tolist(), strata)
+    drawn = set(draw(pool, training, _quotas(strata, training, wanted), (seed, _VALIDATION)))
+    return ['validation' if number in drawn else part for number, part in enumerate(parts)]
 
 
 def _drawn(

@@ -17,7 +17,10 @@ import pandas as pd
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ('check_table', 'column_type', 'content_hash', 'read_parquet', 'write_parquet')
+__all__ = ('ABOUT', 'check_table', 'column_type', 'content_hash', 'read_parquet', 'write_parquet')
+
+#: Key in the `attrs` of a table.
+ABOUT = 'about'
 
 _MISSING, _PRESENT = b'\x00', b'\x01'
 
@@ -89,14 +92,19 @@ def _why_not(name: str, column: pd.Series) -> str:
     )
 
 
-def write_parquet(frame: pd.DataFrame) -> bytes:
+def write_parquet(frame: pd.DataFrame, about: Mapping[str, str] | None = None) -> bytes:
     """Return a table as a parquet file.
 
+    :param about: what is to be known of the table beside its columns, which :func:`content_hash` does not see: the
+        reader finds it in the `attrs` of the table, under :data:`ABOUT`.
     :raises TypeError: for what is no DataFrame.
     :raises ValueError: for a table that would not come back as it is, see :func:`check_table`.
     """
     check_table(frame)
     buffer = io.BytesIO()
+    if about is not None:
+        frame = frame.copy(deep=False)
+        frame.attrs = {ABOUT: dict(about)}
     frame.to_parquet(buffer, engine='pyarrow', compression='zstd', index=False)
     content = buffer.getvalue()
     back = read_parquet(content)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from aiida.engine import BaseRestartWorkChain, WorkChain
+from aiida.engine import BaseRestartWorkChain, ProcessHandlerReport, WorkChain
 
+from aiida_embarrier.calculations.results import add_up
 from aiida_embarrier.engines.protocols import closest
 from aiida_embarrier.engines.resumption import taking_finished_jobs
 
 if TYPE_CHECKING:
-    from aiida.engine import CalcJob, ToContext
+    from aiida.engine import CalcJob, ExitCode, ToContext
     from aiida.orm import Dict
 
-__all__ = ('JobChain', 'check_options')
+__all__ = ('HandingOverChain', 'JobChain', 'check_options')
 
 
 class JobChain(BaseRestartWorkChain):
@@ -30,6 +32,48 @@ class JobChain(BaseRestartWorkChain):
             super().on_terminated()
         else:
             WorkChain.on_terminated(self)
+
+
+class HandingOverChain(JobChain):
+    """A chain that attaches what its jobs came to however it ends; it sets `ctx.verdict` to None before its first job.
+
+    Subclasses write :meth:`_attach` and :meth:`_exhausted`; handlers that end the chain return :meth:`_give_up`.
+    """
+
+    def inspect_process(self) -> ExitCode | None:
+        """Handle the outcome of a job; attach what there is when the chain ends in failure."""
+        exit_code = super().inspect_process()
+        if exit_code is None or exit_code.status == 0:
+            return exit_code
+        self._attach()
+        if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
+            # Where this was the last job allowed, AiiDA does not look at what the handler found.
+            return self.ctx.verdict or self._exhausted()
+        return exit_code
+
+    def results(self) -> None:
+        """Attach what the jobs came to."""
+        self._attach()
+
+    @abstractmethod
+    def _attach(self) -> None:
+        """Attach the outputs, as far as the jobs came."""
+
+    @abstractmethod
+    def _exhausted(self) -> ExitCode:
+        """Return how the chain ends where its last job was not enough."""
+
+    def _attach_results(self) -> None:
+        """Attach the results of the last job, with what all jobs took together."""
+        reports = [node.outputs.results for node in self.ctx.children if 'results' in node.outputs]
+        if len(reports) == 1:
+            self.out('results', reports[0])
+        elif reports:
+            self.out('results', add_up(**{f'job_{number}': report for number, report in enumerate(reports, start=1)}))
+
+    def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
+        self.ctx.verdict = exit_code
+        return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
 
 def check_options(node: Dict | None, job: type[CalcJob]) -> str | None:

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiida_embarrier.figures.dataset_counts import counts_by_label, paths_of_materials
 from aiida_embarrier.figures.dataset_distribution import hop_lengths, value_histogram, values_by_ion
 from aiida_embarrier.figures.dataset_elements import element_counts
 from aiida_embarrier.figures.dataset_pairs import charge_state_pairs
+from aiida_embarrier.figures.page import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from aiida_embarrier.datasets.statistics import Statistics
 
-__all__ = ('Picture', 'pictures_of')
+__all__ = ('pictures_of',)
 
 #: How many space groups and compositions are shown.
 _MOST = 15
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of a dataset.
-
-    :param name: of its file, without suffix.
-    :param title: what readers see above it.
-    :param description: what it shows, with its main numbers, for readers who do not see it.
-    :param table: the table that holds its numbers.
-    :param draw: returns the figure.
-    """
-
-    name: str
-    title: str
-    description: str
-    table: str
-    draw: Callable[[], Figure]
 
 
 def pictures_of(frame: pd.DataFrame, statistics: Statistics) -> list[Picture]:

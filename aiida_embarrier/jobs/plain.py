@@ -52,7 +52,8 @@ class PlainResult(Schema):
 
     :param outcome: how it ended.
     :param error: message where it is not done, else None.
-    :param error_kind: `input`, `folder` or `unexpected` where `error` is set and the job was not interrupted.
+    :param error_kind: `input`, `parent` (the model it was to start from), `device` (what it asks for is not on the
+        machine), `folder` or `unexpected` where `error` is set and the job was not interrupted.
     :param warnings: what a reader of the results must know.
     :param versions: versions of the packages that decided the results.
     :param wall_s: wall time of the worker in seconds.
@@ -60,7 +61,7 @@ class PlainResult(Schema):
 
     outcome: Outcome = Outcome.DONE
     error: str | None = None
-    error_kind: Literal['input', 'folder', 'unexpected'] | None = None
+    error_kind: Literal['input', 'parent', 'device', 'folder', 'unexpected'] | None = None
     warnings: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     wall_s: float = 0.0

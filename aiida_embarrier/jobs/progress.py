@@ -147,7 +147,12 @@ def describe_progress(line: dict[str, Any]) -> str:
     """Return a progress line for people."""
     if 'unit' in line:
         total = '' if line.get('total') is None else f' of {line["total"]}'
-        return f'{line["task"]}: {line["step"]}{total} {line["unit"]}'
+        learned = ''.join(
+            f', {name} {line[key]:.4g}'
+            for key, name in (('loss', 'loss'), ('mae', 'validation MAE'), ('residual_force', 'force in eV/Å'))
+            if line.get(key) is not None
+        )
+        return f'{line["task"]}: {line["step"]}{total} {line["unit"]}{learned}'
     parts = [f'{line["task"]}, step {line["step"]}']
     force = residual(line)
     if force is not None:

@@ -26,6 +26,8 @@ EXIT_CODES = {
     Outcome.INTERRUPTED: 'ERROR_WALL_TIME',
     Outcome.FAILED: 'ERROR_WORKER',
 }
+#: Of jobs that were refused, those with an exit code of their own.
+EXIT_CODES_OF_KINDS = {'parent': 'ERROR_PARENT', 'device': 'ERROR_DEVICE'}
 
 
 class PlainParser(Parser):
@@ -42,12 +44,13 @@ class PlainParser(Parser):
 
     def parse(self, retrieved_temporary_folder: str | None = None, **kwargs: Any) -> ExitCode | None:  # noqa: ARG002
         """Attach the results; of a job that was stopped or refused its message."""
+        temporary = None if retrieved_temporary_folder is None else Path(retrieved_temporary_folder)
         repository = self.retrieved.base.repository
         names = repository.list_object_names()
         if RESULT_FILE not in names:
             error = read_error(repository.get_object_content('worker.err')) if 'worker.err' in names else ''
             message = ' | '.join(part for part in (self.node.exit_message or '', error) if part)
-            return self.exit_codes.ERROR_NO_RESULTS.format(message=message)
+            return self._out_killed(message, temporary)
         try:
             result = self.RESULT.model_validate_json(repository.get_object_content(RESULT_FILE))
         except ValidationError as error:
@@ -55,10 +58,21 @@ class PlainParser(Parser):
         summary = json.loads(result.model_dump_json(exclude=set(self.LEFT_OUT), exclude_none=True))
         self.out('results', Dict(summary))
         if result.outcome is not Outcome.DONE:
-            return self.exit_codes[EXIT_CODES[result.outcome]].format(message=result.error)
-        temporary = None if retrieved_temporary_folder is None else Path(retrieved_temporary_folder)
+            self._out_unfinished(temporary)
+            name = EXIT_CODES_OF_KINDS.get(result.error_kind or '', EXIT_CODES[result.outcome])
+            return self.exit_codes[name].format(message=result.error)
         return self._out(result, temporary)
 
     @abstractmethod
     def _out(self, result: Any, temporary: Path | None) -> ExitCode | None:
         """Attach the outputs of a job that is done."""
+
+    def _out_unfinished(self, temporary: Path | None) -> None:
+        """Attach what a job left that is not done; most kinds have nothing to hand over."""
+
+    def _out_killed(self, message: str, temporary: Path | None) -> ExitCode:  # noqa: ARG002  (for those that leave files)
+        """Attach what a job left that could not write its results.
+
+        :param message: what scheduler and standard error say of it.
+        """
+        return self.exit_codes.ERROR_NO_RESULTS.format(message=message)

@@ -1,4 +1,4 @@
-"""CHGNet: energies and forces of crystals, without the magnetic moments that a barrier does not need."""
+"""CHGNet: energies and forces of crystals, and what it thinks of their sites."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from chgnet.model.model import BatchedGraph, CHGNet
 from pymatgen.core import Structure
 
-from aiida_embarrier.potentials.evaluator import BatchEvaluator, Evaluation
+from aiida_embarrier.potentials.evaluator import BatchEvaluator, Evaluation, Sites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,9 @@ class CHGNetEvaluator(BatchEvaluator):
     is asked for the energy alone and differentiated once: for 111 atoms on one core 0.42 s instead of 0.48 s (with
     stress 0.42 s instead of 0.78 s) in half the memory, forces and stress equal to within rounding.
 
+    Its smooth cutoffs and their derivatives run through numbers below 1e-38, on which a CPU is slow: where these are
+    taken for zero, LiCoO2 of 71 atoms takes 0.76 s instead of 1.11 s.
+
     :param weights: file of the weights, which the caller has checked.
     :param device: `cpu` or `cuda`.
     """
@@ -42,6 +46,7 @@ class CHGNetEvaluator(BatchEvaluator):
 
     def _compute(self, structures: Sequence[Atoms], stress: bool) -> list[Evaluation]:
         model = self._model
+        torch.set_flush_denormal(True)  # of this thread
         graphs = [
             model.graph_converter(
                 Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
@@ -58,7 +63,8 @@ class CHGNetEvaluator(BatchEvaluator):
                 compute_stress=stress,
             )
         sizes = torch.tensor([len(atoms) for atoms in structures], device=self.device)
-        learned = model._compute(batch)['e']
+        found = model._compute(batch, compute_magmom=True, return_site_energies=True, return_atom_feas=True)
+        learned = found['e']
         if model.is_intensive:
             learned = learned * sizes
         positions, strains = list(batch.atom_positions), list(batch.strains) if stress else []
@@ -75,6 +81,11 @@ class CHGNetEvaluator(BatchEvaluator):
                 energy=float(energies[i]),
                 forces=-forces[i],
                 stress=(virials[i] + virials[i].T) / (2 * atoms.get_volume()) if stress else None,
+                sites=Sites(*(_plain(found[name][i]) for name in ('site_energies', 'm', 'atom_fea'))),
             )
             for i, atoms in enumerate(structures)
         ]
+
+
+def _plain(values: torch.Tensor) -> np.ndarray:
+    return np.asarray(values.detach().cpu().numpy())

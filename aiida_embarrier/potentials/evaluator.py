@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-__all__ = ('Evaluation', 'EvaluationError', 'Evaluator', 'NonFiniteError', 'Outcome', 'PotentialError', 'WeightsError')
+__all__ = (
+    'Evaluation',
+    'EvaluationError',
+    'Evaluator',
+    'NonFiniteError',
+    'Outcome',
+    'PotentialError',
+    'Sites',
+    'WeightsError',
+)
 
 
 class PotentialError(RuntimeError):
@@ -34,6 +43,20 @@ class NonFiniteError(EvaluationError):
 
 
 @dataclass(frozen=True)
+class Sites:
+    """What a potential thinks of each atom of a structure on its way to the energy.
+
+    :param energies: share of each atom in the energy, less that of its element, eV, shape (n_atoms,).
+    :param moments: absolute magnetic moments in Bohr magnetons, shape (n_atoms,).
+    :param features: numbers of the network that tell an atom's surroundings, shape (n_atoms, n_features).
+    """
+
+    energies: np.ndarray
+    moments: np.ndarray
+    features: np.ndarray
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What the potential says about one structure.
 
@@ -41,11 +64,13 @@ class Evaluation:
     :param forces: in eV/Å, shape (n_atoms, 3).
     :param stress: in eV/Å³, symmetric, shape (3, 3), positive under tension (the sign of ASE); None where it was not
         asked for.
+    :param sites: None for potentials that do not tell.
     """
 
     energy: float
     forces: np.ndarray
     stress: np.ndarray | None = None
+    sites: Sites | None = None
 
 
 #: One structure that is refused does not spoil the others: its error stands in its place.

@@ -83,6 +83,7 @@ NUMBERS = (
     NumberColumn('residual_force', 'Float64', 'eV/Å', 'Largest force by the definition of convergence'),
     *_BARRIERS,
     NumberColumn('n_rows', 'Int64', None, 'Rows of a table or dataset, entries of values'),
+    NumberColumn('n_numbers', 'Int64', None, 'Numbers in a table, a dataset or values'),
     NumberColumn('content_hash', 'string', None, 'sha256 of the content of a table, dataset or values'),
     NumberColumn('n_ancestors', 'Int64', None, 'Number of nodes that it came from'),
 )
@@ -97,8 +98,8 @@ _KINDS = {
     'values': 'data.core.dict.',
 }
 
-#: What only the content of a band gives.
-_CONTENT_ONLY = ('barrier_rate_limiting_reverse',)
+#: What only the content of a band, and of a table, gives.
+_CONTENT_ONLY = ('barrier_rate_limiting_reverse', 'n_numbers')
 
 #: Columns of bands, and of tables and datasets; the others hold for every row.
 _OF_BAND = COLUMNS[COLUMNS.index('formula') : COLUMNS.index('n_rows')]
@@ -165,7 +166,8 @@ def _computed(kinds: dict[int, str], backend: Any) -> Iterator[tuple[int, dict[s
         query = QueryBuilder(backend=backend).append(Data, filters={'id': {'in': tables}}, project=['id', '*'])
         for pk, node in query.iterall(batch_size=20):
             table = node.table
-            yield pk, {'n_rows': len(table), 'content_hash': content_hash(table)}
+            n_numbers = int(table.select_dtypes('number').notna().to_numpy().sum())
+            yield pk, {'n_rows': len(table), 'n_numbers': n_numbers, 'content_hash': content_hash(table)}
 
 
 def _of_band(band: Band) -> dict[str, Any]:
@@ -183,4 +185,12 @@ def _of_band(band: Band) -> dict[str, Any]:
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(values, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
-    return {'n_rows': len(values), 'content_hash': hashlib.sha256(text.encode()).hexdigest()}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {'n_rows': len(values), 'n_numbers': _count(values), 'content_hash': digest}
+
+
+def _count(value: Any) -> int:
+    """Return how many numbers stand in mappings and lists; truth values are none."""
+    if isinstance(value, dict | list):
+        return sum(map(_count, value.values() if isinstance(value, dict) else value))
+    return int(isinstance(value, int | float) and not isinstance(value, bool))

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ('Description', 'readme')
 
+#: How to come by the numbers of a table.
+_READ_TABLE = (
+    'What stands in a table or dataset comes out with `verdi -p reading data embarrier table export UUID -o FILE.csv`, '
+    'see "How to open it".'
+)
+
 #: So many rows of the table are shown; the file beside it has all.
 SHOWN = 60
 
@@ -146,10 +152,12 @@ def _table(numbers: pd.DataFrame, table: str) -> str:
             lines.append(f'| {" | ".join(cells)} |')
     others = numbers[numbers['kind'] != 'band']
     if len(others):
-        lines += ['', '| kind | name | rows | sha256 of the content | UUID |', '|---|---|---|---|---|']
+        lines += ['', '| kind | name | rows | numbers | sha256 of the content | UUID |', '|---|---|---|---|---|---|']
         for _, row in others.head(SHOWN).iterrows():
-            cells = [_cell(row[name]) for name in ('kind', 'name', 'n_rows', 'content_hash', 'uuid')]
+            cells = [_cell(row[name]) for name in ('kind', 'name', 'n_rows', 'n_numbers', 'content_hash', 'uuid')]
             lines.append(f'| {" | ".join(cells)} |')
+    if (others['kind'].isin(['table', 'dataset'])).any():
+        lines += ['', _READ_TABLE]
     left = max(len(bands) - SHOWN, 0) + max(len(others) - SHOWN, 0)
     if left:
         lines += ['', f'{left} more rows are in `{table}`.']

@@ -45,6 +45,7 @@ class Verification:
 
     :param n_rows: rows of the table.
     :param n_numbers: numbers in it that were computed again.
+    :param n_inside: numbers in the tables, datasets and values that it names by their hashes.
     :param n_nodes: nodes in the archive.
     :param n_links: links between them.
     :param n_objects: files in the archive, each of which has the content that its name, a sha256, says.
@@ -53,6 +54,7 @@ class Verification:
 
     n_rows: int
     n_numbers: int
+    n_inside: int
     n_nodes: int
     n_links: int
     n_objects: int
@@ -130,8 +132,8 @@ def verify(archive: Path, table: Path) -> Verification:
         warnings = [] if problems else _unknown_origins(starting, links, backend)
     if problems:
         raise ValueError(_tell(archive, table, list(dict.fromkeys(problems))))
-    n_numbers = int(written.select_dtypes('number').notna().sum().sum())
-    return Verification(len(written), n_numbers, n_nodes, len(links), n_objects[0], warnings)
+    n_numbers, n_inside = int(written.select_dtypes('number').notna().sum().sum()), int(written['n_numbers'].sum())
+    return Verification(len(written), n_numbers, n_inside, n_nodes, len(links), n_objects[0], warnings)
 
 
 def _tell(archive: Path, table: Path, problems: list[str]) -> str:

@@ -36,8 +36,8 @@ def check_crystal(structure: Structure) -> None:
     for index, site in enumerate(structure):
         if not site.is_ordered:
             raise ValueError(
-                f'{site_name(structure, index)} is partly or doubly occupied: order the structure first, so that every '
-                'site holds exactly one atom'
+                f'{site_name(structure, index)} is partly or doubly occupied: order the structure first '
+                '(`aiida-embarrier derive orderings`), so that every site holds exactly one atom'
             )
     centers, others, _, distances = structure.get_neighbor_list(OVERLAP)
     if len(distances):

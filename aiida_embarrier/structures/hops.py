@@ -166,6 +166,7 @@ def find_hops(
     moment_tolerance: float = 0.1,
     extra_vacancies: int = 0,
     through: bool = False,
+    max_hops: int | None = None,
 ) -> list[Hop]:
     """Return all symmetry-distinct hops of an ion in a crystal, shortest first, numbered from 0.
 
@@ -188,9 +189,10 @@ def find_hops(
     :param extra_vacancies: how many further sites of the ion are empty, each within `max_length` of both ends.
     :param through: whether to list hops too whose straight line passes another site of the ion within 1 Å; these are
         two hops in a row and normally left out.
-    :raises ValueError: for an ion that the host has not, an unknown mechanism, interstitial sites on top of atoms, more
-        further vacancies than there are sites near a hop, and structures that
-        :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
+    :param max_hops: where there are more distinct hops, none are returned; None for any number.
+    :raises ValueError: where there are more hops than `max_hops`, for an ion that the host has not, an unknown
+        mechanism, interstitial sites on top of atoms, more further vacancies than there are sites near a hop, and
+        structures that :func:`~aiida_embarrier.structures.crystals.check_crystal` refuses.
     """
     if max_length is not None and not (np.isfinite(max_length) and max_length > 0):
         raise ValueError(f'the longest hop must be a positive length in Å, got {max_length}')
@@ -211,6 +213,13 @@ def find_hops(
         best = min(orbit, key=preference)
         if through or not sublattice.passes_site(best):
             orbits[best] = orbit
+        if max_hops is not None and len(orbits) > max_hops:
+            raise ValueError(
+                f'the crystal has more than {max_hops} distinct hops, {len(structure)} atoms and '
+                f'{len(sublattice.actions)} symmetry operation(s): give its primitive cell, a larger symprec '
+                '(--symprec) where noise hides its symmetry, a smaller max_length (--max-length), or a larger max_hops '
+                '(--max-hops)'
+            )
     paths = list(orbits)
     lengths = _ranks([sublattice.length(path) for path in paths], symprec)
     spreads = _ranks([sublattice.spread(path) for path in paths], symprec)

@@ -61,12 +61,19 @@ def run(job: Path) -> None:
 @click.argument('name')
 @click.argument('model', required=False)
 @click.option('--device', type=click.Choice(['auto', 'cpu', 'cuda']), default='auto', show_default=True)
-@click.option('--load/--no-load', default=True, show_default=True, help='Load the model, too, as a job would.')
+@click.option(
+    '--load/--no-load', default=True, show_default=True, help='Load the model, too, as a job would, or make a step.'
+)
 def check(name: str, model: str | None, device: str, load: bool) -> None:
-    """Check a potential (`chgnet` or `sevennet`, and a MODEL of it) on this machine; prints a JSON object."""
-    from aiida_embarrier.worker.checks import check_potential
+    """Check a potential (`chgnet` or `sevennet`, and a MODEL of it) or `learning` here; prints a JSON object."""
+    from aiida_embarrier.worker.checks import check_learning, check_potential
 
-    report = check_potential(name, model, device, load)
+    if name == 'learning':
+        if model is not None:
+            raise click.UsageError(f'learning has no model to choose: leave out {model!r}')
+        report = check_learning(device, load)
+    else:
+        report = check_potential(name, model, device, load)
     click.echo(json.dumps(report, indent=2))
     if report['error'] is not None:
         sys.exit(1)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from aiida_embarrier.calculations.entries import FACTS, UNSTATED, check_facts, endpoints_of, row_facts, row_named
+from aiida_embarrier.calculations.entries import FACTS, check_facts, endpoints_of, row_facts, row_named
+from aiida_embarrier.datasets.definitions import UNSTATED
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.workflows.barrier_inputs import validate_engine_inputs
 from aiida_embarrier.workflows.derive_inputs import is_disordered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from aiida_embarrier.bands.barriers import QUANTITIES
@@ -17,6 +16,7 @@ from aiida_embarrier.workflows.functionals_inputs import (
     Section,
     with_moments,
 )
+from aiida_embarrier.workflows.spec_files import read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,13 +148,7 @@ def read_spec(path: Path) -> tuple[ComparisonSpec, list[ComparedSystem]]:
     from aiida_embarrier.structures.reading import read_structure
 
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf8'))
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path} is not YAML: {error}') from error
-    if not isinstance(content, dict):
-        raise ValueError(f'{path} holds no mapping of keys to values')
-    try:
-        spec = ComparisonSpec(**content)
+        spec = ComparisonSpec(**read_entries(path))
     except ValidationError as error:
         raise ValueError(f'{path}: {_first_of(error)}') from error
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
     from aiida.orm import ProcessNode
 
-__all__ = ('PoolWorkChain',)
+__all__ = ('TASKS', 'PoolWorkChain')
+
+#: Extra of a process that runs a pool: how many tasks it has in `total`, and how many have `ended` and are `running`.
+TASKS = 'embarrier_tasks'
 
 
 def check_max_concurrent(value: Any) -> str | None:
@@ -58,6 +61,7 @@ class PoolWorkChain(WorkChain):
     def fill_pool(self, tasks: Iterable[str]) -> None:
         """Begin with these tasks, to be started in their order."""
         self.ctx.waiting = list(tasks)
+        self.ctx.n_tasks = len(self.ctx.waiting)
         self.ctx.active = {}
 
     @abstractmethod
@@ -84,6 +88,14 @@ class PoolWorkChain(WorkChain):
         running = {task: node for task, node in nodes.items() if not node.is_terminated}
         self.to_context(**running)
         self.ctx.active = {task: node.pk for task, node in running.items()}
+        self._start_what_can()
+        total, active, waiting = self.ctx.n_tasks, len(self.ctx.active), len(self.ctx.waiting)
+        # an extra: attributes of a process belong to AiiDA, and its context is hidden from those who watch
+        self.node.base.extras.set(TASKS, {'total': total, 'ended': total - active - waiting, 'running': active})
+        if waiting and not active:
+            raise RuntimeError(f'the tasks {", ".join(self.ctx.waiting)} wait for each other')
+
+    def _start_what_can(self) -> None:
         limit = self.inputs.max_concurrent.value if 'max_concurrent' in self.inputs else None
         started = True
         while started:  # one that cannot start has ended, which others may wait for
@@ -100,8 +112,6 @@ class PoolWorkChain(WorkChain):
                     continue
                 self.ctx.active = {**self.ctx.active, task: node.pk}
                 self.to_context(**{task: node})
-        if self.ctx.waiting and not self.ctx.active:
-            raise RuntimeError(f'the tasks {", ".join(self.ctx.waiting)} wait for each other')
 
     # ---------------------------------------------------------------- what AiiDA does for each process that ends
 

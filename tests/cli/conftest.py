@@ -21,3 +21,13 @@ def run(tmp_path, monkeypatch, aiida_profile):
         return result.output
 
     return invoke
+
+
+@pytest.fixture
+def no_profile(monkeypatch):
+    """Make loading a profile an error."""
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError('this command needs no profile')
+
+    monkeypatch.setattr('aiida_embarrier.cli.params.load_profile', refuse)

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from potential_systems import vacancy_hop
+from property_systems import halides
 
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.cli import main
 from aiida_embarrier.cli.dataset.assemble import _distinct, _inputs
 from aiida_embarrier.cli.dataset.filter import read_conditions
 from aiida_embarrier.datasets.importing import read_dataset
+from aiida_embarrier.datasets.tables import content_hash, write_parquet
 
 
 @pytest.fixture
@@ -28,16 +30,6 @@ def run(tmp_path, monkeypatch):
         return result.output
 
     return invoke
-
-
-@pytest.fixture
-def no_profile(monkeypatch):
-    """Make loading a profile an error."""
-
-    def refuse(*_args, **_kwargs):
-        raise AssertionError('this command needs no profile')
-
-    monkeypatch.setattr('aiida_embarrier.cli.params.load_profile', refuse)
 
 
 @pytest.fixture
@@ -227,3 +219,32 @@ def test_bands_that_are_named_beside_their_entries(aiida_profile):
     entry = Dict({'name': 'row', 'literature': {}, 'nodes': {'band': band.uuid}}).store()
     inputs, names = _inputs([band, entry])
     assert (inputs['entries'].keys(), list(names.values())) == (inputs['bands'].keys(), ['row'])
+
+
+@pytest.mark.usefixtures('no_profile')
+def test_files_keep_what_their_numbers_are(run, tmp_path):
+    """Parquet says the property and its unit, through every command; a CSV cannot, which is told."""
+    (tmp_path / 'raw.parquet').write_bytes(write_parquet(halides('one')))
+
+    def told(file):
+        info = json.loads(run('info', file, '--format', 'json'))
+        return info['property'], info['target_unit']
+
+    assert told('raw.parquet') == ('target', None)
+    about = ('--target', 'band gap', '--unit', 'eV')
+    found = json.loads(run('import', 'raw.parquet', *about, '-o', 'gaps.parquet', '--format', 'json'))
+    assert found['notes'] == []
+    assert told('gaps.parquet') == ('band gap', 'eV')
+    run('filter', 'gaps.parquet', '--where', 'n_atoms<=2', '-o', 'small.parquet')
+    assert told('small.parquet') == ('band gap', 'eV')
+    run('join', 'gaps.parquet', 'small.parquet', '--duplicates', 'left', '-o', 'both.parquet')
+    assert told('both.parquet') == ('band gap', 'eV')
+    assert content_hash(pd.read_parquet('both.parquet')) == content_hash(pd.read_parquet('gaps.parquet'))
+
+    text = run('filter', 'gaps.parquet', '--where', 'n_atoms<=2', '-o', 'small.csv')
+    assert "import it with --target 'band gap' --unit eV, or write parquet" in ' '.join(text.split())
+    assert told('small.csv') == ('target', None)
+
+    run('import', 'raw.parquet', '--target', 'bulk modulus', '--unit', 'GPa', '-o', 'moduli.parquet')
+    refused = run('join', 'gaps.parquet', 'moduli.parquet', '--duplicates', 'left', '-o', 'x.parquet', code=1)
+    assert 'the first file holds band gap (eV), moduli.parquet bulk modulus (GPa)' in refused

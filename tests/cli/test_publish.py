@@ -19,7 +19,9 @@ def publish(aiida_profile_clean):
     from aiida_embarrier.data.band import BandData
 
     group = Group('paper').store()
-    group.add_nodes([BandData(computed_band(), label='hop').store(), Dict({'file': '/home/ann/x.cif'}).store()])
+    group.add_nodes(
+        [BandData(computed_band(), label='hop').store(), Dict({'file': '/home/ann/x.cif', 'a': 4.05}).store()]
+    )
 
     def invoke(*arguments, code=0):
         result = CliRunner().invoke(main, ['publish', *(str(argument) for argument in arguments)])
@@ -55,7 +57,9 @@ def test_files_and_comparison(publish, tmp_path):
     assert '# Aluminium\n\nAuthors: A. One; B. Two' in (tmp_path / 'x.README.md').read_text()
     assert 'x.csv exists: choose another name' in publish('paper', '-o', tmp_path / 'x', code=1)[1]
     assert 'x.aiida and x.csv agree: 2 rows' in publish('paper', '-o', path, '--overwrite')[0]
-    assert 'x.aiida and x.csv agree: 2 rows' in publish('--verify', path)[0]
+    text = publish('--verify', path)[0]
+    assert 'x.aiida and x.csv agree: 2 rows' in text
+    assert 'the hashes of tables, datasets and values cover 1 more' in text
     assert json.loads(publish('--verify', path, '--format', 'json')[0])['n_rows'] == 2
     table = tmp_path / 'x.csv'
     table.write_text(table.read_text().replace(',0.6,', ',0.59,'))

@@ -1,13 +1,14 @@
 """Commands that read results: show, plot, list, graph, export, doctor, setup, show-protocol; in text and in JSON."""
 
 import json
+import os
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from systems import computed_band, straight_band
 
-from aiida_embarrier.cli import main
+from aiida_embarrier.cli import doctor, main
 from aiida_embarrier.workflows.barrier_inputs import barrier_protocol
 
 
@@ -155,6 +156,36 @@ def test_doctor_starts_the_worker(run, aiida_profile_clean, tmp_path):
     findings = {entry['item']: entry for entry in json.loads(run('doctor', '--deep', '--format', 'json'))}
     assert findings['worker']['state'] == 'ok'
     assert 'chgnet-0.3.0 loads in' in findings['worker']['detail']
+    assert findings['worker learns']['state'] == 'ok'
+    assert 'a step of training on' in findings['worker learns']['detail']
+
+
+def test_doctor_says_what_learning_needs(monkeypatch):
+    (found,) = doctor._learning()
+    assert found.state == 'ok'
+    assert 'torch-geometric ' in found.detail
+    assert 'lightning-fabric ' in found.detail
+    monkeypatch.setattr(doctor, '_version', lambda name: None if name in {'torch', 'safetensors'} else '1')
+    (found,) = doctor._learning()
+    assert (found.state, found.detail) == ('optional', 'safetensors, torch: not installed here')
+    assert "pip install 'aiida-embarrier[learning]'" in found.remedy
+
+
+def test_doctor_names_the_gpus(monkeypatch, tmp_path):
+    def driver(script):
+        path = tmp_path / 'nvidia-smi'
+        path.write_text(f'#!/bin/sh\n{script}\n')
+        path.chmod(0o755)
+        return doctor._gpus()
+
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=os.pathsep)
+    found = driver("echo 'NVIDIA H100 80GB HBM3, 81559 MiB'; echo 'NVIDIA A2, 15356 MiB'")
+    assert found.state == 'ok'
+    assert found.detail.startswith('NVIDIA H100 80GB HBM3, 81559 MiB; NVIDIA A2, 15356 MiB')
+    found = driver("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+    assert (found.state, found.remedy) == ('optional', 'look at the driver')
+    assert 'version mismatch' in found.detail
+    assert driver('true').state == 'optional'
 
 
 def test_doctor_says_what_is_missing(run, aiida_profile_clean):

@@ -16,7 +16,9 @@ from aiida_embarrier.cli import following, main, watch
 from aiida_embarrier.cli import running as cli_running
 from aiida_embarrier.cli.following import ProgressFollower, running_jobs
 from aiida_embarrier.cli.running import TERMINAL, this_terminal
-from aiida_embarrier.cli.watch import Screen, Watcher, frame_of, news_of
+from aiida_embarrier.cli.watch import Screen, Watcher
+from aiida_embarrier.cli.watching import frame_of, news_of
+from aiida_embarrier.workflows.pool import TASKS
 
 NOW = 1.79e9
 
@@ -93,6 +95,39 @@ def test_what_is_counted_is_told_with_its_total(running, worker_code):
     assert task['left_s'] == pytest.approx(30)
     assert '366912 of 1467648 arrangements' in '\n'.join(frame_of(look))
     assert news_of(look, {})[0].endswith('orderings: running, 366912 of 1467648 arrangements, in 0:00:11, 0:00:30 left')
+
+
+def test_a_training_is_told_with_loss_and_error(running, worker_code):
+    epoch = {'event': 'step', 'task': 'training', 'total': 50, 'unit': 'epochs', 'status': 'running', 'lr': 1e-3}
+    running.write({'event': 'start', 'time': NOW})
+    running.write(
+        {**epoch, 'time': NOW + 10, 'step': 1, 'loss': 0.75, 'mae': None},
+        {**epoch, 'time': NOW + 20, 'step': 2, 'loss': 0.5, 'mae': 0.25},
+    )
+    with ProgressFollower() as follower:
+        look = Watcher(running.barrier, follower).look()
+    shown = '\n'.join(frame_of(look))
+    assert 'validation MAE (scaled)' in shown
+    assert 'eV/Å' not in shown
+    assert news_of(look, {})[0].endswith(
+        'training: running, 2 of 50 epochs, loss 0.5, validation MAE 0.25 (scaled), in 0:00:20, 0:08:00 left'
+    )
+
+
+def test_of_a_study_is_told_how_far_it_is(running):
+    """Of many processes, how many have ended, whatever the jobs tell of those that run."""
+    with ProgressFollower() as follower:
+        watcher = Watcher(running.barrier, follower)
+        assert watcher.look()['tasks'] is None
+        running.barrier.base.extras.set(TASKS, {'total': 106, 'ended': 12, 'running': 2})
+        look, told = watcher.look(), {}
+        assert '12 of 106 have ended, 2 running, 92 waiting' in frame_of(look)
+        assert news_of(look, told)[0].endswith(f'[{running.barrier.pk}] 12 of 106 have ended, 2 running, 92 waiting')
+        assert news_of(watcher.look(), told) == []
+        running.neb.set_process_state(ProcessState.FINISHED)
+        running.neb.set_exit_status(400)
+        running.barrier.base.extras.set(TASKS, {'total': 106, 'ended': 13, 'running': 2})
+        assert news_of(watcher.look(), told)[0].endswith('13 of 106 have ended, 1 failed, 2 running, 91 waiting')
 
 
 # ---------------------------------------------------------------- reading files

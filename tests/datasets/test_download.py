@@ -21,6 +21,7 @@ from aiida_embarrier.datasets.download import (
     sha256_of,
 )
 from aiida_embarrier.datasets.fetching import CHUNK
+from aiida_embarrier.datasets.importing.originals import ORIGINALS
 from aiida_embarrier.datasets.sources import Source, find_sources, known_sources, other_source
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB: several chunks
@@ -381,6 +382,16 @@ def test_published_sources_are_pinned_to_a_commit():
             assert known.address().startswith('https://raw.githubusercontent.com/')
     with pytest.raises(ValueError, match='has no public address, because this project prepared it'):
         find_sources('barriers_train')[0].address()
+
+
+def test_originals_of_properties_are_pinned_and_can_be_imported():
+    found = [*find_sources('matbench'), *find_sources('matminer')]
+    assert len(found) == 6
+    for known in found:
+        assert known.sha256 is not None
+        assert known.address().startswith('https://')
+        # property and unit of a file are known by its name
+        assert known.file.partition('.')[0] in ORIGINALS
 
 
 def test_addresses():

@@ -147,6 +147,19 @@ def test_split_of_the_source(frame):
         quick(data.assign(published_split='holdout'), 'source')
 
 
+def test_split_of_the_source_with_a_share_that_validates(frame):
+    data = frame.assign(published_split=['test' if number % 5 == 0 else 'train' for number in range(len(frame))])
+    plain, split = quick(data, 'source'), quick(data, 'source', validation_fraction=0.1)
+    assert split.names('test') == plain.names('test')
+    assert len(split.names('validation')) == round(0.1 * len(frame))
+    assert sorted(split.names('train') + split.names('validation')) == plain.names('train')
+    assert quick(data, 'source', validation_fraction=0.1, seed=1).names('validation') != split.names('validation')
+    with pytest.raises(ValueError, match='says itself which rows validate'):
+        quick(data.assign(published_split='validation'), 'source', validation_fraction=0.1)
+    with pytest.raises(ValueError, match='leave none of'):
+        quick(data, 'source', validation_fraction=0.9)
+
+
 def test_labels_that_are_not_there_are_computed(frame):
     bare = frame.drop(columns=[column for column in frame if column.endswith('_group')])
     pd.testing.assert_frame_equal(quick(bare, 'family', n_test=8).table, quick(frame, 'family', n_test=8).table)

@@ -11,8 +11,9 @@ import pytest
 from dataset_rows import property_rows
 
 from aiida_embarrier.datasets.statistics import dataset_statistics
-from aiida_embarrier.figures import statistics_folder as module
-from aiida_embarrier.figures.statistics_folder import check_folder, write_statistics
+from aiida_embarrier.figures import page_folder as module
+from aiida_embarrier.figures.page_folder import check_folder
+from aiida_embarrier.figures.statistics_folder import write_statistics
 
 FRAME = property_rows()
 FOUND = dataset_statistics(FRAME, 'property', target='bulk modulus', unit='GPa')

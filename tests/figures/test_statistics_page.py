@@ -4,51 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 from dataset_rows import barrier_rows, property_rows
+from pages import Page
 
 from aiida_embarrier.datasets.statistics import dataset_statistics
 from aiida_embarrier.figures import statistics_page as module
 from aiida_embarrier.figures.dataset_overview import pictures_of
 from aiida_embarrier.figures.statistics_page import statistics_page
 
-VOID = {'meta', 'link', 'img', 'input', 'br', 'hr'}
 TITLE = 'Barriers of <i>four</i> hosts & more'
-
-
-class Page(HTMLParser):
-    """Elements of a page; fails where tags are not balanced."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.stack: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.feed(text)
-        self.close()
-        assert not self.stack, f'not closed: {self.stack}'
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.stack, f'</{tag}> closes nothing'
-        assert self.stack.pop() == tag, f'</{tag}> at {self.getpos()}'
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.append((self.stack[-1], data.strip()))
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def text(self, tag):
-        return [text for name, text in self.texts if name == tag]
 
 
 @pytest.fixture(scope='module')

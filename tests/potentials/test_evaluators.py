@@ -12,6 +12,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from potential_systems import emt, surface
+from pymatgen.io.ase import AseAtomsAdaptor
 
 from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.potentials.evaluator import (
@@ -301,6 +302,17 @@ def test_chgnet_is_that_of_its_package(oxides, model):
 
     calculator = CHGNetCalculator(CHGNet.load(model_name=model, use_device='cpu', verbose=False), use_device='cpu')
     check_model(resolve_potential('chgnet', model), calculator, oxides, 2e-6)
+    evaluator = load_model(verify_potential(resolve_potential('chgnet', model)), 'cpu')
+    for atoms, outcome in zip(oxides, evaluator.evaluate(oxides), strict=True):
+        crystal = AseAtomsAdaptor.get_structure(atoms)
+        reference = calculator.model.predict_structure(
+            crystal, task='em', return_site_energies=True, return_atom_feas=True
+        )
+        graph = calculator.model.graph_converter(crystal)
+        of_elements = calculator.model.composition_model.get_site_energies([graph])[0].detach().numpy()
+        np.testing.assert_allclose(outcome.sites.energies, reference['site_energies'] - of_elements, atol=1e-5)
+        np.testing.assert_allclose(outcome.sites.moments, reference['m'], atol=1e-5)
+        np.testing.assert_allclose(outcome.sites.features, reference['atom_fea'], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -49,13 +49,19 @@ def test_bands_without_energies(aiida_profile_clean):
 def test_tables_and_values(aiida_profile_clean):
     from aiida_embarrier.data.table import TableData
 
-    frame = pd.DataFrame({'a': [1.0, 2.0, 3.0]})
-    nodes = [Dict({'b': 2, 'a': {'x': 1.5}}).store(), TableData(frame).store(), Int(1).store(), StructureData()]
+    frame = pd.DataFrame({'a': [1.0, np.nan, 3.0], 'b': ['x', 'y', 'z'], 'c': [True, False, True]})
+    nodes = [
+        Dict({'b': [2, True, 'two'], 'a': {'x': 1.5}}).store(),
+        TableData(frame).store(),
+        Int(1).store(),
+        StructureData(),
+    ]
     table = table_of(*nodes[:3])
     assert table['kind'].tolist() == ['table', 'values']
     assert table['n_rows'].tolist() == [3, 2]
+    assert table['n_numbers'].tolist() == [2, 2], 'neither gaps nor truth values are numbers'
     assert table['content_hash'][0] == content_hash(frame)
-    same, other = Dict({'a': {'x': 1.5}, 'b': 2}).store(), Dict({'a': {'x': 1.6}, 'b': 2}).store()
+    same, other = (Dict({'a': {'x': x}, 'b': [2, True, 'two']}).store() for x in (1.5, 1.6))
     hashes = table_of(same, other).set_index('uuid')['content_hash']
     assert table['content_hash'][1] == hashes[same.uuid] != hashes[other.uuid]
 

@@ -216,7 +216,9 @@ def test_datasets_whose_origins_are_elsewhere(aiida_profile_clean, tmp_path):
     files = Files.beside(tmp_path / 'data.aiida')
     found = publish(plan_publication(group), files, Description('data'))
     [row] = read_numbers(files.table).to_dict(orient='records')
-    assert (row['kind'], row['uuid'], row['n_rows']) == ('dataset', node.uuid, 3)
+    assert (row['kind'], row['uuid'], row['n_rows'], row['n_numbers']) == ('dataset', node.uuid, 3, 6)
+    assert found.n_inside == 6
+    assert 'data embarrier table export UUID' in files.readme.read_text()
     assert row['content_hash'] == node.base.attributes.get('content_hash')
     assert found.warnings[0].startswith(f'1 of 2 nodes that the rows of the dataset {node.uuid} name')
     assert found.warnings[0].endswith('such as elsewhere')

@@ -62,7 +62,7 @@ class Bench:
 
     def wait_for_band(self, name: str, evaluations: int = 25) -> Path:
         """Wait until a run has made so many evaluations and written a checkpoint; return the folder of its job."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             time.sleep(0.05)
             if self.evaluated(name).total() < evaluations:
@@ -109,7 +109,7 @@ def unfinished(bench) -> list[int]:
     return found
 
 
-def wait_until(condition, seconds=30) -> None:
+def wait_until(condition, seconds=90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -14,7 +14,7 @@ from aiida_embarrier.cli.views import functionals as view
 from aiida_embarrier.workflows.functionals import FunctionalComparisonWorkChain
 from aiida_embarrier.workflows.functionals_inputs import ComparedSystem, Experiment, with_moments
 
-pytestmark = [pytest.mark.slow, pytest.mark.services]
+pytestmark = [pytest.mark.slow, pytest.mark.services, pytest.mark.long]
 
 #: Tags that tell the functionals apart.
 TAGS = {

@@ -32,10 +32,10 @@ def test_a_pool_goes_on_after_its_worker_was_killed(shell):
     assert shell.kill('daemon worker') == 1
     assert shell.wait_for_end(pk) == ('finished', 0, None)
     log = shell.query(f'print(json.dumps(orm.load_node({pk}).outputs.log["log"]))')
-    # each was started in its turn, beside the slow one, which waits for all others
-    assert [[task, beside] for task, _, beside in log] == [
-        ['slow', []],
-        *([task, ['slow']] for task in ('quick', 'next', 'last', 'more')),
-    ]
-    # AiiDA repeats the step in which a worker is killed, so one or two may have been started twice
-    assert 5 <= shell.query(f'print(len(orm.load_node({pk}).called))') <= 7
+    # AiiDA repeats the step in which a worker is killed, so one or two may have been started twice; the slow one counts
+    # them among the four that it outlasts, and then ends as many tasks before the last
+    repeated = shell.query(f'print(len(orm.load_node({pk}).called))') - 5
+    assert 0 <= repeated <= 2
+    # each was started in its turn, beside the slow one
+    assert [task for task, _, _ in log] == ['slow', 'quick', 'next', 'last', 'more']
+    assert [beside for _, _, beside in log][: 5 - repeated] == [[], *[['slow']] * (4 - repeated)]

@@ -143,7 +143,7 @@ def reference(bench):
     bench.expected = bench.evaluated('reference')
     assert bench.expected.total() > 30
     bench.limited = bench.submit('limited', '--queue', 'minute', seconds=LONG / bench.expected.total())
-    wait_until(lambda: bench.evaluated('limited').total() > 0, 90)
+    wait_until(lambda: bench.evaluated('limited').total() > 0)
     return bench
 
 
@@ -261,7 +261,7 @@ def test_killed_terminal_is_resumed(reference):
 
 def test_wall_time_that_slurm_ends(reference):
     """The limit is that of the partition, of which the worker is not told: Slurm sends SIGTERM, as on `scancel`."""
-    assert reference.shell.wait_for_end(reference.limited, 300)[:2] == ('finished', 0)
+    assert reference.shell.wait_for_end(reference.limited)[:2] == ('finished', 0)
     assert reference.in_vain('limited') == 0
     assert [status for status, _ in reference.jobs(reference.limited)] == [401, 0]
 
@@ -275,5 +275,5 @@ def test_nothing_is_left(reference):
 def interrupt(process: subprocess.Popen[str]) -> int:
     """Interrupt a launch as Ctrl-C does, and return the PK of its process."""
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     return int(re.search(r'go on from there: aiida-embarrier resume (\d+)', output)[1])

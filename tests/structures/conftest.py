@@ -1,6 +1,7 @@
 """Crystals that the tests of this room share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -40,3 +41,12 @@ def antiferromagnetic_spinel(spinel: Structure) -> Structure:
     signs = iter([1, 1, -1, -1])
     spinel.add_site_property('magmom', [4.0 * next(signs) if site.specie.symbol == 'Mn' else 0.0 for site in spinel])
     return spinel
+
+
+@pytest.fixture(scope='session')
+def literature(shared_data: Path) -> dict[str, Any]:
+    """Return the rows of the published barriers by name."""
+    from aiida_embarrier.datasets.importing.reading import read_dataset
+
+    frame = read_dataset(shared_data / 'barriers_train' / 'barriers_train.json.gz').frame
+    return {row['name']: row for _, row in frame.iterrows()}

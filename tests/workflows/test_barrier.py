@@ -51,7 +51,7 @@ def crystal_run(aiida_profile, tmp_path_factory):
 
     work_dir = tmp_path_factory.mktemp('work')
     computer, _ = setup_computer('barrier-tests', work_dir=str(work_dir))
-    computer.set_minimum_job_poll_interval(0.0)
+    computer.set_minimum_job_poll_interval(0.2)
     code, _ = setup_code(computer)
     crystal, _ = node_from_structure(aluminium((1, 1, 1)))
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
@@ -430,7 +430,6 @@ def test_rattled_endpoints_leave_the_symmetry_that_holds_them_on_a_saddle(worker
     ridge = [Structure(cell, ['Li', 'O'], [[x, 0, 0], still], coords_are_cartesian=True) for x in (0, 3)]
     unrattled = relaxed_with([ridge[0].to_ase_atoms()], load_model(surface('TwinValleys'), 'cpu'))[0]
     assert unrattled.positions[0] == pytest.approx(np.zeros(3))
-    worker_code.computer.set_minimum_job_poll_interval(0.0)
     builder = MigrationBarrierWorkChain.get_builder_from_protocol(
         worker_code,
         initial=node_from_structure(ridge[0])[0],

@@ -46,7 +46,7 @@ def code(aiida_profile, tmp_path_factory):
     from aiida_embarrier.engines.potential.setup import setup_code, setup_computer
 
     computer, _ = setup_computer('network-tests', work_dir=str(tmp_path_factory.mktemp('work')))
-    computer.set_minimum_job_poll_interval(0.0)
+    computer.set_minimum_job_poll_interval(0.2)
     return setup_code(computer)[0]
 
 

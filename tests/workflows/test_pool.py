@@ -8,7 +8,7 @@ import pytest
 from aiida.engine import WorkChain, run_get_node, while_
 from aiida.orm import Dict, Int
 
-from aiida_embarrier.workflows.pool import PoolWorkChain
+from aiida_embarrier.workflows.pool import TASKS, PoolWorkChain
 
 
 class PatientWorkChain(WorkChain):
@@ -61,11 +61,13 @@ class ExampleWorkChain(PoolWorkChain):
             self.ctx.log = [*self.ctx.log, [task, 'left out', []]]
             return None
         self.ctx.log = [*self.ctx.log, [task, 'started', list(self.ctx.active)]]
+        if task == 'd':
+            self.ctx.told = self.node.base.extras.get(TASKS)
         return self.submit(PatientWorkChain, others=Int(others))
 
     def finish(self):
         assert all(self.has_ended(task) for task in self.inputs.tasks.get_dict())
-        self.out('log', Dict({'log': self.ctx.log}).store())
+        self.out('log', Dict({'log': self.ctx.log, 'told': self.ctx.get('told')}).store())
 
 
 @pytest.fixture
@@ -91,8 +93,11 @@ def test_what_is_ready_does_not_wait_for_the_slow_ones(run):
 
 @pytest.mark.slow
 def test_limit(run):
-    log, _ = run({'a': [3, None], 'b': [0, None], 'c': [0, None], 'd': [0, None]}, limit=2)
+    log, node = run({'a': [3, None], 'b': [0, None], 'c': [0, None], 'd': [0, None]}, limit=2)
     assert [log[task][1] for task in 'abcd'] == [[], ['a'], ['a'], ['a']]
+    # what those who watch are told: when the last one starts, and at the end
+    assert node.outputs.log['told'] == {'total': 4, 'ended': 1, 'running': 2}
+    assert node.base.extras.get(TASKS) == {'total': 4, 'ended': 4, 'running': 0}
 
 
 @pytest.mark.slow

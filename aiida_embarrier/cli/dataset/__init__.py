@@ -12,7 +12,17 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('NAMES', 'command')
 
 #: The commands in the order of ``--help``.
-NAMES: tuple[str, ...] = ('download', 'import', 'info', 'statistics', 'split', 'filter', 'join', 'assemble')
+NAMES: tuple[str, ...] = (
+    'download',
+    'import',
+    'info',
+    'overlap',
+    'statistics',
+    'split',
+    'filter',
+    'join',
+    'assemble',
+)
 
 
 @click.group('dataset', cls=LazyGroup, package=__name__, names=NAMES)

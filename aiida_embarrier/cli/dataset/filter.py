@@ -74,7 +74,7 @@ def command(
         again = curate_rows(found.frame)
         return Curated(again.frame, pd.concat([found.left_out, again.left_out], ignore_index=True), again.notes)
 
-    finish(compute, output, output_format)
+    finish(compute, output, output_format, loaded.named())
 
 
 def _of_node(node: Any, conditions: dict[str, Any], curated: bool, output_format: str) -> None:

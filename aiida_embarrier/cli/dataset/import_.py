@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.dataset.results import OUTPUT, check_output, echo_report, node_report, write_frame
+from aiida_embarrier.cli.dataset.results import (
+    OUTPUT,
+    check_output,
+    echo_report,
+    lost_notes,
+    node_report,
+    write_frame,
+)
 from aiida_embarrier.cli.params import EXISTING_FILE, FORMAT
 
 if TYPE_CHECKING:
@@ -81,9 +88,10 @@ def _into_file(
         found = read_dataset(file, file_format, target=target, repairs=repairs, source_text=about['source'])
     except DatasetError as error:
         raise click.ClickException(str(error)) from error
-    write_frame(output, found.frame)
+    write_frame(output, found.frame, found.target if found.schema == 'property' else None)
     report = {'schema_name': found.schema, 'target': found.target.name, 'target_unit': found.target.unit}
-    echo_report({'written': str(output), **report, **found.report}, output_format)
+    notes = [*found.report['notes'], *lost_notes(output, found.schema, found.target)]
+    echo_report({'written': str(output), **report, **found.report, 'notes': notes}, output_format)
 
 
 def _into_node(

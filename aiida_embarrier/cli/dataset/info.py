@@ -34,9 +34,12 @@ def command(dataset: str, list_defects: bool, profile: str | None, output_format
 
     loaded = load_frame(dataset, profile)
     info = _describe(loaded.frame, loaded.schema)
+    if loaded.schema == 'property':
+        # the entry `target` holds its numbers
+        info = {'property': loaded.target, 'target_unit': loaded.unit, **info}
     if loaded.node is not None:
         node = loaded.node
-        names = ('title', 'source', 'target', 'target_unit', 'content_hash')
+        names = ('title', 'source', 'target_unit', 'content_hash')
         own = {name: node.base.attributes.get(name, None) for name in names}
         info = {'pk': node.pk, 'uuid': node.uuid, **own, **info}
     if list_defects:
@@ -82,7 +85,7 @@ def _echo(info: dict[str, Any]) -> None:
     unit = ' (eV)' if column == 'barrier' else f' ({info["target_unit"]})' if info.get('target_unit') else ''
     numbers = info[column]
     pairs = {
-        **{key: info[key] for key in ('pk', 'title', 'source', 'target') if info.get(key) is not None},
+        **{key: info[key] for key in ('pk', 'title', 'source', 'property') if info.get(key) is not None},
         'schema': info['schema'],
         'rows': info['n_rows'],
         f'{column}{unit}': ', '.join(f'{key} {numbers[key]:.4g}' for key in ('min', 'median', 'mean', 'max')),
@@ -97,6 +100,10 @@ def _echo(info: dict[str, Any]) -> None:
     pairs['rows with a defect'] = info['n_flagged']
     pairs['rows with a repair'] = info['n_repaired']
     echo_pairs(pairs)
+    if info['schema'] == 'property':
+        click.echo(
+            '\nWhich crystals are there again, here or in other datasets, says `aiida-embarrier dataset overlap`.'
+        )
     if info['flags']:
         click.echo()
         echo_table(counted(info['flags']), DEFECTS)

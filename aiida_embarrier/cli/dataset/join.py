@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from aiida_embarrier.cli.dataset.loading import Loaded
+
 __all__ = ('command',)
 
 EXAMPLES = """\b
@@ -73,22 +75,29 @@ def command(
         return
     if output is None:
         raise click.UsageError('the rows of files go into a file: name it with -o')
-    second = _labels_of(right, name_column) if labels else _rows_of(right, profile)
+    second = _labels_of(right, name_column) if labels else _rows_of(right, first, profile)
 
     def compute() -> Any:
         from aiida_embarrier.datasets.joining import join_labels, join_rows
 
         return (join_labels if labels else join_rows)(first.frame, second, **settings)
 
-    finish(compute, output, output_format)
+    finish(compute, output, output_format, first.named())
 
 
-def _rows_of(identifier: str, profile: str | None) -> pd.DataFrame:
+def _rows_of(identifier: str, first: Loaded, profile: str | None) -> pd.DataFrame:
+    """Return the rows of a file, which hold what those of the first one hold."""
     from aiida_embarrier.cli.dataset.loading import load_frame
 
     found = load_frame(identifier, profile)
     if found.node is not None:
         raise click.ClickException('a file and a node cannot be joined: import the file first')
+    ours, theirs = first.named(), found.named()
+    if ours and theirs and ours.about() and theirs.about() and ours != theirs:
+        raise click.ClickException(
+            f'the first file holds {ours.name} ({ours.unit or "no unit"}), {identifier} {theirs.name} '
+            f'({theirs.unit or "no unit"}): rows of one dataset are numbers of one kind'
+        )
     return found.frame
 
 

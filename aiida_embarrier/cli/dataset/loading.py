@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aiida_embarrier.datasets.importing import Target
+
 __all__ = ('Loaded', 'load_frame', 'load_node_frame')
 
 
@@ -28,6 +30,12 @@ class Loaded(NamedTuple):
     node: Any | None
     target: str | None = None
     unit: str | None = None
+
+    def named(self) -> Target | None:
+        """Return what its numbers are, with their unit."""
+        from aiida_embarrier.datasets.importing import Target
+
+        return None if self.target is None else Target(self.target, self.unit)
 
 
 def load_frame(identifier: str | Path, profile: str | None = None) -> Loaded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aiida_embarrier.datasets.curation import Curated
+    from aiida_embarrier.datasets.importing import Target
 
-__all__ = ('OUTPUT', 'check_output', 'echo_report', 'finish', 'node_report', 'write_frame')
+__all__ = ('OUTPUT', 'check_output', 'echo_report', 'finish', 'lost_notes', 'node_report', 'write_frame')
 
 DEFECTS = (Column('defect', 'defect'), Column('rows', 'n_rows', 'd'), Column('what', 'title', width=90))
 LEFT_OUT = (Column('left out', 'name'), Column('why', 'reason', width=90))
@@ -57,11 +59,15 @@ def check_output(path: Path | None, overwrite: bool, option: str = '--output') -
         raise click.ClickException(f'{path} is there already: choose another name, or replace it with --overwrite')
 
 
-def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table to a file; until it is whole the file has another name."""
+def write_frame(path: Path, frame: pd.DataFrame, target: Target | None = None) -> None:
+    """Write a table to a file; until it is whole the file has another name.
+
+    :param target: what the numbers of a dataset are, which parquet keeps.
+    """
     from aiida_embarrier.datasets.tables import write_parquet
 
-    content = write_parquet(frame) if path.suffix == '.parquet' else frame.to_csv(index=False).encode()
+    about = None if target is None else target.about()
+    content = write_parquet(frame, about) if path.suffix == '.parquet' else frame.to_csv(index=False).encode()
     partial = path.with_name(f'.{path.name}.part')
     try:
         partial.write_bytes(content)
@@ -119,10 +125,22 @@ def _echo_left_out(left: list[dict[str, Any]]) -> None:
         click.echo(f'... and {len(left) - _SHOWN} more; --format json names all of them')
 
 
-def finish(compute: Callable[[], Curated], output: Path, output_format: str) -> None:
+def lost_notes(path: Path, schema: str, target: Target | None) -> list[str]:
+    """Return what is to be said of a file that does not keep what the numbers of a dataset are."""
+    if path.suffix != '.csv' or schema != 'property' or target is None or target.about() is None:
+        return []
+    unit = '' if target.unit is None else f' --unit {shlex.quote(target.unit)}'
+    return [
+        f'a CSV does not say what its numbers are: import it with --target {shlex.quote(target.name)}{unit}, or write '
+        'parquet'
+    ]
+
+
+def finish(compute: Callable[[], Curated], output: Path, output_format: str, target: Target | None = None) -> None:
     """Compute a dataset without a profile, write it, and print what became of it.
 
     :param compute: returns the rows, the names of others with the reasons why they were left out, and notes.
+    :param target: what the numbers of a dataset of properties are, where that is known.
     :raises click.ClickException: for what makes no sense.
     """
     from aiida_embarrier.datasets.about import summary
@@ -132,17 +150,18 @@ def finish(compute: Callable[[], Curated], output: Path, output_format: str) -> 
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     frame = found.frame
-    write_frame(output, frame)
+    schema = 'barrier' if 'barrier' in frame else 'property'
+    write_frame(output, frame, target if schema == 'property' else None)
     about = summary(frame)
     echo_report(
         {
             'written': str(output),
-            'schema_name': 'barrier' if 'barrier' in frame else 'property',
+            'schema_name': schema,
             'n_rows': len(frame),
             'n_flagged': about['n_flagged'],
             'flags': about['flags'],
             'left_out': found.left_out.to_dict('records'),
-            'notes': list(found.notes),
+            'notes': [*found.notes, *lost_notes(output, schema, target)],
         },
         output_format,
     )

@@ -70,7 +70,7 @@ def command(
     from aiida_embarrier.datasets.statistics import dataset_statistics
 
     if output is not None:
-        from aiida_embarrier.figures.statistics_folder import check_folder
+        from aiida_embarrier.figures.page_folder import check_folder
 
         check_folder(output, overwrite=overwrite)
     elif overwrite or title is not None or source is not None:

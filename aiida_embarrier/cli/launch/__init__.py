@@ -13,7 +13,19 @@ from aiida_embarrier.cli.groups import LazyGroup
 __all__ = ('PROCESSES', 'command')
 
 #: The processes in the order of ``--help``.
-PROCESSES = ('barrier', 'network', 'convergence', 'segments', 'potentials', 'functionals', 'derive', 'entry')
+PROCESSES = (
+    'barrier',
+    'network',
+    'convergence',
+    'segments',
+    'potentials',
+    'functionals',
+    'derive',
+    'entry',
+    'train',
+    'barrier-model',
+    'study',
+)
 
 
 @click.group('launch', cls=LazyGroup, package=__name__, names=PROCESSES)

@@ -9,7 +9,8 @@ A view is a module of this package with
 * ``draw(node)``: its picture, a matplotlib Figure (the view of bands draws several nodes);
 * optionally ``FIGURES``, names of several pictures, and ``draw(node, figure=NAME)`` that draws them.
 
-A new view is such a module, and a line in :data:`VIEWS`. Bands, and processes that return one, need no line.
+A new view is such a module, and a line in :data:`VIEWS` or :data:`DATA_VIEWS`. Bands, and processes that return one,
+need no line.
 """
 
 from __future__ import annotations
@@ -33,13 +34,21 @@ VIEWS: dict[str, str] = {
     'embarrier.functionals': 'functionals',
     'embarrier.derive': 'derive',
     'embarrier.entry': 'entry',
+    'embarrier.train': 'train',
+    'embarrier.transfer': 'transfer',
+    'embarrier.barrier_model': 'barrier_model',
+    'embarrier.fit_barrier_model': 'barrier_model',
 }
+
+#: The same by the type of a node of data.
+DATA_VIEWS = {'data.embarrier.model.ModelData.': 'model'}
 
 
 def view_of(node: Node) -> Any:
     """Return the view of a node."""
     _, _, entry_point = str(node.process_type or '').partition(':')
-    return importlib.import_module(f'{__name__}.{VIEWS.get(entry_point, "band")}')
+    name = DATA_VIEWS.get(node.node_type) or VIEWS.get(entry_point, 'band')
+    return importlib.import_module(f'{__name__}.{name}')
 
 
 def output_of(node: ProcessNode, name: str, what: str) -> Any:

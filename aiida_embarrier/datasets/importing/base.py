@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from aiida_embarrier.datasets.definitions import UNSTATED
 from aiida_embarrier.datasets.schema import columns_of, to_json
+from aiida_embarrier.datasets.tables import ABOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +36,9 @@ MIN_VOLUME = 2.0
 #: and above which they are none either, molecules in a box included.
 _MAX_VOLUME = 1e5
 
+#: What the target of a table is called that does not say what its numbers are.
+UNNAMED = 'target'
+
 #: Texts that stand for truth values.
 _TRUTHS = ('true', 'false', '1', '0', 'yes', 'no')
 
@@ -52,6 +57,17 @@ class Target:
 
     name: str
     unit: str | None = None
+
+    @classmethod
+    def of_table(cls, frame: pd.DataFrame) -> Target:
+        """Return what a table was written with, see :meth:`about`; one without a name where nothing is known."""
+        about = frame.attrs.get(ABOUT, {})
+        return cls(about.get('target', UNNAMED), about.get('target_unit'))
+
+    def about(self) -> dict[str, str] | None:
+        """Return what a table is written with of it; None where nothing is known."""
+        known = {'target': None if self.name == UNNAMED else self.name, 'target_unit': self.unit}
+        return {key: value for key, value in known.items() if value is not None} or None
 
 
 #: The target of every dataset of barriers.
@@ -236,7 +252,7 @@ def barrier_row(
         'frac_coords': to_json(initial.coords),
         'n_atoms': len(initial.species) + 1,
         'barrier': barrier,
-        'barrier_definition': 'literature',
+        'barrier_definition': UNSTATED,
         'ion': ion,
         'path': to_json(path),
         'hop_length': round(float(np.linalg.norm((path[-1] - path[0]) @ initial.lattice)), 5),

@@ -54,15 +54,28 @@ FORMATS = {
         'five_images',
         frozenset({'atoms', 'target', 'sys_name'}),
     ),
+    # before `property`: what was imported from such a file and written keeps its column row_id
+    'table': Format(
+        'parquet or CSV with the columns of a schema of this package', 'tables', frozenset({'name', 'species'})
+    ),
     'property': Format(
         'parquet files of the transfer-learning sets: a crystal and a property',
         'properties',
         frozenset({'row_id', 'species'}),
     ),
-    'table': Format(
-        'parquet or CSV with the columns of a schema of this package', 'tables', frozenset({'name', 'species'})
+    'matminer': Format(
+        'CSV of matminer: a column with structures of pymatgen as JSON, and properties',
+        'originals',
+        frozenset({'structure'}),
     ),
+    'matbench': Format(
+        'JSON of matbench: index, columns and data, with structures of pymatgen', 'originals', frozenset({'structure'})
+    ),
+    'jarvis': Format('JSON of JARVIS: atoms, jid and properties', 'originals', frozenset({'atoms', 'jid'})),
 }
+
+#: Formats that are tables before they are read.
+_TABULAR = frozenset({'property', 'matminer', 'table'})
 
 
 def read_dataset(
@@ -120,15 +133,21 @@ def read_dataset(
 def _read(content: Content, key: str, target: Target | None) -> tuple[pd.DataFrame, str, Target]:
     """Return rows, schema and target as the module of a format reads them."""
     module = importlib.import_module(f'aiida_embarrier.datasets.importing.{FORMATS[key].module}')
-    tabular = key in {'property', 'table'}
+    tabular = key in _TABULAR
     if tabular != isinstance(content.data, pd.DataFrame):
         raise DatasetError(f'{content.name} is {content.kind}, which the format {key!r} is not: leave out the format')
     try:
         if tabular:
             frame, schema, found = module.read(content.data, content.name, target)
             return frame, schema, found
-        if not isinstance(content.data, list) or not all(isinstance(row, dict) for row in content.data):
+        if key == 'matbench' and not _is_matbench(content.data):
+            raise DatasetError('the JSON of matbench is a mapping with `columns` and `data`')
+        listed = isinstance(content.data, list) and all(isinstance(row, dict) for row in content.data)
+        if key != 'matbench' and not listed:
             raise DatasetError('a dataset in JSON is a list of mappings, one for each row')
+        if key in {'matbench', 'jarvis'}:
+            frame, schema, found = module.read(module.as_table(content.data), content.name, target)
+            return frame, schema, found
         return module.read(content.data), 'barrier', BARRIER_TARGET
     except DatasetError as error:
         raise DatasetError(f'{content.name}: {error}') from error
@@ -140,6 +159,8 @@ def _format_of(content: Content) -> str:
         keys = set(map(str, data.columns))
     elif isinstance(data, list) and isinstance(data[0], dict):
         keys = set().union(*(row for row in data if isinstance(row, dict)))
+    elif _is_matbench(data):
+        return 'matbench'
     else:
         keys = set()
         if isinstance(data, dict) and _looks_like_splits(data):
@@ -149,7 +170,7 @@ def _format_of(content: Content) -> str:
             )
     tabular = isinstance(data, pd.DataFrame)
     for key, one in FORMATS.items():
-        if one.keys <= keys and tabular == (key in {'property', 'table'}):
+        if key != 'matbench' and one.keys <= keys and tabular == (key in _TABULAR):
             return key
     if {'sys_name', 'barrier_eV'} <= keys:
         raise DatasetError(
@@ -160,6 +181,10 @@ def _format_of(content: Content) -> str:
         f'{content.name} is none of the formats of datasets ({", ".join(FORMATS)}): it has {shown}. A table needs the '
         'columns of a schema, such as name, lattice, species, frac_coords and n_atoms'
     )
+
+
+def _is_matbench(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get('columns'), list) and isinstance(data.get('data'), list)
 
 
 def _looks_like_splits(data: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ __all__ = ('read',)
 def read(frame: pd.DataFrame, _name: str, target: Target | None) -> tuple[pd.DataFrame, str, Target]:
     """Return such a table, its schema (`barrier` where it has barriers) and its target.
 
-    :param target: of a dataset of properties.
+    :param target: of a dataset of properties; None for the one that the table was written with, if any.
     :raises DatasetError: naming the column or row that does not fit.
     """
     schema = 'barrier' if 'barrier' in frame else 'property'
@@ -36,7 +36,7 @@ def read(frame: pd.DataFrame, _name: str, target: Target | None) -> tuple[pd.Dat
         raise DatasetError(
             f'a {schema} dataset needs the column {missing[0]!r}: {columns_of(schema)[missing[0]].meaning}'
         )
-    found = BARRIER_TARGET if schema == 'barrier' else target or Target('target')
+    found = BARRIER_TARGET if schema == 'barrier' else target or Target.of_table(frame)
     table = frame_of(frame, schema)
     for row in table.to_dict('records'):
         _check_row(row, schema)

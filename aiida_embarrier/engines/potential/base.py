@@ -9,7 +9,6 @@ from aiida.common import AttributeDict
 from aiida.engine import ProcessHandlerReport, process_handler, while_
 from aiida.orm import AbstractCode, Dict, List, SinglefileData
 
-from aiida_embarrier.calculations.results import add_up
 from aiida_embarrier.calculations.worker import (
     PotentialRelaxCalculation,
     WorkerCalculation,
@@ -17,7 +16,7 @@ from aiida_embarrier.calculations.worker import (
     validate_settings,
 )
 from aiida_embarrier.engines.base import why
-from aiida_embarrier.engines.chains import JobChain, check_options
+from aiida_embarrier.engines.chains import HandingOverChain, check_options
 from aiida_embarrier.engines.resumption import is_resumed, last_checkpoint, last_job_before
 from aiida_embarrier.jobs.schemas import GRAVEST_FIRST, Status
 
@@ -70,7 +69,7 @@ class Remedy:
     shorter: bool = False
 
 
-class PotentialRestartWorkChain(JobChain):
+class PotentialRestartWorkChain(HandingOverChain):
     """Run a job of the worker until each of its tasks is done or cannot be helped.
 
     Tasks go on from the checkpoint of the job before, or start again with smaller steps; one that fails for good does
@@ -151,23 +150,10 @@ class PotentialRestartWorkChain(JobChain):
         how = 'which is done' if done else 'from its last checkpoint' if 'checkpoint' in inputs else 'from its start'
         self.report(f'going on with what job {job.pk} did, {how}')
 
-    def inspect_process(self) -> ExitCode | None:
-        """Handle the outcome of a job; attach what there is when the chain ends in failure."""
-        exit_code = super().inspect_process()
-        if exit_code is None or exit_code.status == 0:
-            return exit_code
-        self._attach()
-        if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
-            # Where this was the last job allowed, AiiDA does not look at what the handler found.
-            message = why(self.ctx.children[-1])
-            return self.ctx.verdict or self.exit_codes.ERROR_NOT_CONVERGED.format(
-                iterations=self.ctx.iteration, message=message
-            )
-        return exit_code
-
-    def results(self) -> None:
-        """Attach the results of the last job."""
-        self._attach()
+    def _exhausted(self) -> ExitCode:
+        message = why(self.ctx.children[-1])
+        code: ExitCode = self.exit_codes.ERROR_NOT_CONVERGED.format(iterations=self.ctx.iteration, message=message)
+        return code
 
     def _attach(self) -> None:
         """Attach the last good result of each task, what all jobs took together, and the checkpoint if it fits."""
@@ -183,11 +169,7 @@ class PotentialRestartWorkChain(JobChain):
                 last_good[label] = (good or candidates)[0]
         if last_good:
             self.out(self._namespace, last_good)
-        reports = [node.outputs.results for node in self.ctx.children if 'results' in node.outputs]
-        if len(reports) == 1:
-            self.out('results', reports[0])
-        elif reports:
-            self.out('results', add_up(**{f'job_{number}': report for number, report in enumerate(reports, start=1)}))
+        self._attach_results()
         last = self.ctx.children[-1]
         if last.exit_status in CONTINUABLE and 'checkpoint' in last.outputs and self._started_from_inputs():
             self.out('checkpoint', last.outputs.checkpoint)
@@ -199,10 +181,6 @@ class PotentialRestartWorkChain(JobChain):
     def _is_good(self, result: Any) -> bool:  # noqa: ARG002  (bands look at it)
         """Return whether a result is one that was computed, not the input handed back."""
         return True
-
-    def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
-        self.ctx.verdict = exit_code
-        return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
     def _parameters_now(self) -> dict[str, Any]:
         return self.ctx.inputs.parameters.get_dict()

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 
 from aiida.common.exceptions import NotExistent
 from aiida.orm import Computer, InstalledCode, User, load_code, load_computer
 
-__all__ = ('CODE_LABEL', 'find_worker', 'setup_code', 'setup_computer')
+from aiida_embarrier.jobs.executable import WORKER, find_worker
 
-CODE_LABEL = 'embarrier-worker'
-
-
-def find_worker() -> str | None:
-    """Return the path of the `embarrier-worker` of this Python environment, or of the PATH; None if there is none."""
-    beside = Path(sys.executable).parent / CODE_LABEL
-    return str(beside) if beside.is_file() else shutil.which(CODE_LABEL)
+__all__ = ('setup_code', 'setup_computer')
 
 
 def setup_computer(
@@ -59,7 +51,7 @@ def setup_computer(
 
 
 def setup_code(
-    computer: Computer, executable: str | None = None, label: str = CODE_LABEL, prepend_text: str = ''
+    computer: Computer, executable: str | None = None, label: str = WORKER, prepend_text: str = ''
 ) -> tuple[InstalledCode, bool]:
     """Return the worker's code on a computer, made if it does not exist, and whether it was made.
 
@@ -85,7 +77,7 @@ def setup_code(
         executable = find_worker()
     if executable is None:
         raise ValueError(
-            f'where is {CODE_LABEL} on {computer.label}? Install aiida-embarrier there and give the absolute path of '
+            f'where is {WORKER} on {computer.label}? Install aiida-embarrier there and give the absolute path of '
             'the executable'
         )
     made = InstalledCode(
@@ -95,6 +87,5 @@ def setup_code(
         default_calc_job_plugin='embarrier.potential.neb',
         prepend_text=prepend_text,
         use_double_quotes=False,
-        with_mpi=False,
-    )
+    )  # whether it runs under MPI is for each job to say: a training on several nodes does
     return made.store(), True

@@ -15,7 +15,7 @@ from aiida.orm import AbstractCode, Dict
 
 from aiida_embarrier.data.band import BandData
 from aiida_embarrier.engines.base import why
-from aiida_embarrier.engines.chains import JobChain
+from aiida_embarrier.engines.chains import HandingOverChain
 from aiida_embarrier.engines.quantumespresso.calculation import PATH_FILE, QuantumEspressoNebCalculation
 from aiida_embarrier.engines.quantumespresso.collecting import collect_jobs
 from aiida_embarrier.engines.quantumespresso.outputs import inner_maximum
@@ -54,7 +54,7 @@ STATUS_OF_EXIT_CODE = {
 }
 
 
-class QuantumEspressoBandWorkChain(JobChain):
+class QuantumEspressoBandWorkChain(HandingOverChain):
     """Optimise one band with neb.x.
 
     Where the highest image is to climb and a threshold for that is set, neb.x first runs without a climbing image down
@@ -195,20 +195,8 @@ class QuantumEspressoBandWorkChain(JobChain):
             self.ctx.inputs.band = job.outputs.band
         self._write_path()
 
-    def inspect_process(self) -> ExitCode | None:
-        """Handle the outcome of a job; attach what there is when the chain ends in failure."""
-        exit_code = super().inspect_process()
-        if exit_code is None or exit_code.status == 0:
-            return exit_code
-        self._attach()
-        if exit_code == self.exit_codes.ERROR_MAXIMUM_ITERATIONS_EXCEEDED:
-            # Where this was the last job allowed, AiiDA does not look at what the handler found.
-            return self.ctx.verdict or self._not_converged(self.ctx.children[-1])
-        return exit_code
-
-    def results(self) -> None:
-        """Attach the band and the results of the jobs."""
-        self._attach()
+    def _exhausted(self) -> ExitCode:
+        return self._not_converged(self.ctx.children[-1])
 
     def _not_converged(self, job: CalcJobNode) -> ExitCode:
         message = why(job) if job.exit_status else f'job {job.pk} was to go on from there'
@@ -223,10 +211,6 @@ class QuantumEspressoBandWorkChain(JobChain):
         if reports:
             numbered = {f'job_{number}': report for number, report in enumerate(reports, start=1)}
             self.out('results', collect_jobs(**numbered, metadata={'call_link_label': 'collect'}))
-
-    def _give_up(self, exit_code: ExitCode) -> ProcessHandlerReport:
-        self.ctx.verdict = exit_code
-        return ProcessHandlerReport(do_break=True, exit_code=exit_code)
 
     def _advanced(self, job: CalcJobNode) -> bool:
         """Return whether a job completed an iteration."""

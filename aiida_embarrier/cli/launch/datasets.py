@@ -1,0 +1,206 @@
+"""Datasets, splits and models that launches name: files become nodes, each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.jobs.learning import CARD_FILE, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from aiida_embarrier.data.dataset import DatasetData
+    from aiida_embarrier.data.model import ModelData
+    from aiida_embarrier.data.table import TableData
+
+__all__ = ('dataset_node', 'features_node', 'model_node', 'sample_node', 'split_frame', 'split_node', 'stored_once')
+
+#: Parts of a split; rows that are `excluded` or `unused` are used for nothing.
+_PARTS = ('train', 'validation', 'test', 'excluded', 'unused')
+
+
+def dataset_node(identifier: str, target: str | None = None, unit: str | None = None) -> DatasetData:
+    """Return the dataset that a file holds or a PK, a UUID or a label names.
+
+    A file is imported by a process on this machine. Where it was imported before, the dataset is that of the earlier
+    import: AiiDA finds it by the content of the file.
+
+    :param target: what the numbers of a file are, where its name does not tell.
+    :param unit: their unit.
+    :raises click.ClickException: where there is no such file or node, and for what holds no dataset.
+    """
+    from aiida_embarrier.data.dataset import DatasetData
+
+    path = Path(identifier)
+    if path.is_file():
+        return _imported(path, target, unit)
+    if path.suffix or len(path.parts) > 1:
+        raise click.ClickException(f'there is no file {identifier!r}')
+    node = _output_or_node(identifier, 'dataset')
+    if not isinstance(node, DatasetData):
+        raise click.ClickException(f'node {node.pk} is no dataset but a {type(node).__name__}')
+    return node
+
+
+def _imported(path: Path, target: str | None, unit: str | None) -> DatasetData:
+    from aiida.manage.caching import enable_caching
+    from aiida.orm import Dict, SinglefileData
+
+    from aiida_embarrier.cli.dataset.running import run_worker
+
+    about = {'target': target, 'target_unit': unit}
+    parameters = Dict({key: value for key, value in about.items() if value is not None})
+    with enable_caching(identifier='aiida.calculations:embarrier.dataset.import'):
+        process = run_worker(
+            'embarrier.dataset.import',
+            None,
+            label=path.name,
+            file=SinglefileData(path.resolve()),
+            parameters=parameters,
+        )
+    found: DatasetData = process.outputs.dataset
+    return found
+
+
+def split_node(split: str | Mapping[str, Any], dataset: DatasetData | None = None) -> TableData:
+    """Return the split in a file or a node, or the one that a method makes of a dataset.
+
+    :param split: a file, PK, UUID or label; or the parameters of
+        :func:`~aiida_embarrier.calculations.splits.split_dataset`, which makes it.
+    :param dataset: that a method splits.
+    :raises click.ClickException: where there is no such file or node, for what holds no split, and where none can be
+        made.
+    """
+    from aiida.orm import Dict
+
+    from aiida_embarrier.data.table import TableData
+
+    if not isinstance(split, str):
+        from aiida_embarrier.calculations.splits import split_dataset
+        from aiida_embarrier.cli.dataset.running import run_function
+
+        # rows of properties have no hops to compare
+        outputs, _ = run_function(split_dataset, dataset, Dict({'compare_hops': False, **split}))
+        made: TableData = outputs['split']
+        return made
+    path = Path(split)
+    if path.is_file():
+        return TableData(split_frame(path), title=path.name)
+    if path.suffix or len(path.parts) > 1:
+        raise click.ClickException(f'there is no file {split!r}')
+    node = _output_or_node(split, 'split')
+    if not isinstance(node, TableData):
+        raise click.ClickException(f'node {node.pk} is no split but a {type(node).__name__}')
+    return node
+
+
+def features_node(identifier: str) -> TableData:
+    """Return the numbers that describe paths, of a node or of the process that made it.
+
+    :raises click.ClickException: where there is no such node.
+    """
+    from aiida_embarrier.data.table import TableData
+
+    node = _output_or_node(identifier, 'features')
+    if not isinstance(node, TableData):
+        raise click.ClickException(f'node {node.pk} is no table but a {type(node).__name__}')
+    return node
+
+
+def split_frame(path: Path) -> pd.DataFrame:
+    """Return the split in a file, CSV or parquet, which needs no profile.
+
+    :raises click.ClickException: for what is no split: without `name` and `part`, with a row in two parts, or with
+        parts that nobody knows, which would be left out in silence.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(f'{path} cannot be read as a split: {error}') from error
+    missing = [name for name in ('name', 'part') if name not in frame]
+    if missing:
+        raise click.ClickException(
+            f'{path} is no split: it has no column {missing[0]!r}; `aiida-embarrier dataset split -o` writes one'
+        )
+    repeated = frame['name'][frame['name'].duplicated()]
+    if len(repeated):
+        raise click.ClickException(f'{path} names {repeated.iloc[0]!r} more than once: a row belongs to one part')
+    unknown = sorted(set(frame['part'].dropna()) - set(_PARTS), key=str)
+    if unknown:
+        raise click.ClickException(f'{path} has the part {unknown[0]!r}, which is none of {", ".join(_PARTS)}')
+    return frame
+
+
+def sample_node(sample: Mapping[str, Any], dataset: DatasetData) -> TableData:
+    """Return the sample that is drawn of a dataset, or a published one.
+
+    :param sample: the parameters of :func:`~aiida_embarrier.calculations.sampling.sample_split`, and `file` with
+        published samples.
+    :raises click.ClickException: where it cannot be drawn.
+    """
+    from aiida.orm import Dict, SinglefileData
+
+    from aiida_embarrier.calculations.sampling import sample_split
+    from aiida_embarrier.cli.dataset.running import run_function
+
+    parameters = {key: value for key, value in sample.items() if key != 'file'}
+    inputs: list[Any] = [dataset, Dict(parameters)]
+    if 'file' in sample:
+        inputs.append(SinglefileData(Path(sample['file']).resolve()))
+    outputs, _ = run_function(sample_split, *inputs)
+    made: TableData = outputs['split']
+    return made
+
+
+def model_node(identifier: str) -> ModelData:
+    """Return the model in a folder or a node: a model, or a process that made one; a folder is stored once.
+
+    :raises click.ClickException: where there is none.
+    :raises ValueError: for files that are truncated or altered.
+    """
+    from aiida_embarrier.data.model import ModelData
+
+    path = Path(identifier)
+    if path.is_file() and path.name in {WEIGHTS_FILE, CARD_FILE}:
+        path = path.parent
+    if path.is_dir():
+        return stored_once(ModelData.from_folder(path))
+    if len(path.parts) > 1:
+        raise click.ClickException(f'there is no folder {identifier!r}')
+    node = _output_or_node(identifier, 'model')
+    if not isinstance(node, ModelData):
+        raise click.ClickException(f'node {node.pk} is no model but a {type(node).__name__}')
+    return node
+
+
+def stored_once(model: ModelData) -> ModelData:
+    """Return the node of a model that the profile holds already, or store it."""
+    from aiida.orm import QueryBuilder
+
+    from aiida_embarrier.data.model import ModelData
+
+    wanted = {'attributes.weights_sha256': model.base.attributes.get('weights_sha256')}
+    earlier = QueryBuilder().append(ModelData, filters=wanted).order_by({ModelData: 'id'}).all(flat=True)
+    same = [node for node in earlier if node.card == model.card]
+    return same[0] if same else model.store()
+
+
+def _output_or_node(identifier: str, output: str) -> Any:
+    """Return a node, or the output of a process that was named."""
+    from aiida.orm import ProcessNode
+
+    from aiida_embarrier.cli.params import find_node
+
+    node = find_node(identifier)
+    if isinstance(node, ProcessNode):
+        if output not in node.outputs:
+            raise click.ClickException(f'process {node.pk} ({node.process_label}) has no output {output!r}')
+        return node.outputs[output]
+    return node

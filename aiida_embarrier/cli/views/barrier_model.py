@@ -1,0 +1,107 @@
+"""Models of migration barriers: how they compare, and how the one that was kept agrees with known barriers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aiida_embarrier.cli.model.barrier_card import echo_barrier_scores
+from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
+from aiida_embarrier.cli.views import output_of
+
+if TYPE_CHECKING:
+    from aiida.orm import ProcessNode
+    from matplotlib.figure import Figure
+
+__all__ = ('OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
+
+OUTPUT = 'results'
+PICTURE = 'barrier_parity'
+
+_OF_RESULTS = (
+    'rows',
+    'left_out',
+    'n_fits',
+    'n_taken_over',
+    'scores',
+    'learned',
+    'fitted',
+    'fit_s',
+    'peak_memory_mb',
+    'warnings',
+)
+_NODES = ('model', 'predictions', 'comparison', 'features')
+
+
+#: Of networks, a row for each fit.
+FITS = (
+    Column('network', 'model', width=40),
+    Column('validation', 'validation'),
+    Column('fold', 'fold', 'd'),
+    Column('seed', 'seed', 'd'),
+    Column('parameters', 'n_parameters', ',d'),
+    Column('starts from', lambda row: row['parent'][:12] if row.get('parent') else 'random weights'),
+    Column('rows', 'n_training', 'd'),
+    Column('epochs', 'epochs', 'd'),
+    Column('time (s)', 'seconds', '.0f'),
+)
+
+
+def describe(node: ProcessNode) -> dict[str, Any]:
+    """Return how models were compared.
+
+    :raises click.ClickException: for a process that came to nothing.
+    """
+    results = output_of(node, OUTPUT, 'results').get_dict()
+    return {
+        'pk': node.pk,
+        'uuid': node.uuid,
+        'nodes': {name: node.outputs[name].pk for name in _NODES if name in node.outputs},
+        **{name: results.get(name) for name in _OF_RESULTS},
+    }
+
+
+def echo(description: dict[str, Any]) -> None:
+    """Print a description for people."""
+    nodes, rows = description['nodes'], description['rows'] or {}
+    fits, seconds = description['n_fits'], description['fit_s']
+    pairs = {
+        'process': description['pk'],
+        'model': None if 'model' not in nodes else f'{nodes["model"]}, {description["fitted"]}',
+        'rows': ', '.join(f'{part} {n}' for part, n in rows.items()) or None,
+        'fits': None if not fits else f'{fits} in {seconds:.3g} s',
+    }
+    echo_pairs({key: value for key, value in pairs.items() if value is not None})
+    echo_barrier_scores(description['scores'] or [])
+    fits = [{'model': model, **fit} for model, some in (description['learned'] or {}).items() for fit in some]
+    if fits:
+        click.echo()
+        echo_table(fits, FITS)
+    for name, reason in (description['left_out'] or {}).items():
+        click.echo(f'\nleft out: {name}: {reason}')
+    for warning in description['warnings'] or []:
+        click.echo(f'\nwarning: {warning}')
+
+
+def draw(node: ProcessNode) -> Figure:
+    """Draw predicted against known barriers of rows that the model did not learn from, a panel for each validation.
+
+    The model is the one that was kept, else that with the lowest error in the first validation.
+
+    :raises click.ClickException: for a process without predictions.
+    """
+    from aiida_embarrier.figures.parity import parity
+
+    table = output_of(node, 'predictions', 'predictions').table
+    model = output_of(node, OUTPUT, 'results').get_dict().get('fitted')
+    if model is None:
+        first = table[table['validation'] == table['validation'].iloc[0]]
+        model = (first['prediction'] - first['barrier']).abs().groupby(first['model']).mean().idxmin()
+    own = table[table['model'] == model].rename(columns={'validation': 'target', 'barrier': 'value'})
+    validations = list(dict.fromkeys(own['target']))
+    return parity(
+        own.assign(part='test'),
+        units=dict.fromkeys(validations, 'eV'),
+        title=f'{node.label or model}: migration barrier',
+    )

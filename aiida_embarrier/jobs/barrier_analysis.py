@@ -1,0 +1,75 @@
+"""Jobs that analyse predicted barriers, and the file with their tables."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from aiida_embarrier.jobs.plain import PlainJob, PlainResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ('ANALYSIS_FILE', 'BarrierAnalysisJob', 'BarrierAnalysisResult', 'tables_from_json', 'tables_to_json')
+
+#: All tables of an analysis, see :func:`tables_to_json`.
+ANALYSIS_FILE = 'barrier_analysis.json'
+
+
+class BarrierAnalysisJob(PlainJob):
+    """Predictions to analyse.
+
+    :param dataset: file with the rows that were learned from and those that were predicted, of the schema `barrier`.
+    :param predictions: file with predictions, as :data:`~aiida_embarrier.jobs.prediction.BARRIERS_FILE` has them.
+    :param n_resamples: of the bootstrap over rows.
+    :param limits: between small, fair and large absolute errors, in eV.
+    :param thresholds: in eV, below which a barrier counts as low.
+    :param ranges: limits of ranges of known barriers, in eV.
+    :param compare_hops: whether equivalent hops are sought for the report of what leaks.
+    """
+
+    job: Literal['barrier_analysis'] = 'barrier_analysis'
+    dataset: str
+    predictions: str
+    n_resamples: int = Field(2000, gt=0)
+    limits: list[float] = Field(default_factory=lambda: [0.1, 0.3], min_length=1)
+    thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.65], min_length=1)
+    ranges: list[float] = Field(default_factory=lambda: [0.25, 0.5, 1.0, 2.0], min_length=1)
+    compare_hops: bool = True
+
+
+class BarrierAnalysisResult(PlainResult):
+    """What was analysed; the tables lie beside it.
+
+    :param n_rows: rows that were predicted.
+    :param models: their labels.
+    :param tables: names of the tables.
+    """
+
+    n_rows: int = 0
+    models: list[str] = Field(default_factory=list)
+    tables: list[str] = Field(default_factory=list)
+
+
+def tables_to_json(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return tables as JSON: for each name the `columns` and the `data`, a list a row; what is not known is null."""
+    content = {
+        name: {
+            'columns': list(table.columns),
+            'data': table.astype(object).where(table.notna(), None).to_numpy().tolist(),
+        }
+        for name, table in tables.items()
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def tables_from_json(text: str) -> dict[str, pd.DataFrame]:
+    """Return the tables that :func:`tables_to_json` wrote."""
+    found = {name: pd.DataFrame(**content) for name, content in json.loads(text).items()}
+    # nothing says what a column without any value holds: numbers are what a reader can calculate with
+    return {
+        name: table.astype(dict.fromkeys(table.columns[table.isna().all()], float)) for name, table in found.items()
+    }

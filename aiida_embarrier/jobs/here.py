@@ -1,0 +1,97 @@
+"""Run a job of the worker on this machine in a temporary folder: what needs neither a profile nor a code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiida_embarrier.jobs.executable import WORKER, find_worker
+from aiida_embarrier.jobs.plain import PlainResult
+from aiida_embarrier.jobs.progress import read_lines
+from aiida_embarrier.jobs.schemas import JOB_FILE, PROGRESS_FILE, RESULT_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from aiida_embarrier.jobs.plain import PlainJob
+
+__all__ = ('WorkerError', 'run_here')
+
+#: Seconds between two looks at the progress of a job.
+_INTERVAL = 0.3
+
+ResultT = TypeVar('ResultT', bound=PlainResult)
+
+
+class WorkerError(ValueError):
+    """The worker could not do a job; the message says why."""
+
+
+def run_here(
+    job: PlainJob,
+    files: Mapping[str, bytes],
+    schema: type[ResultT],
+    wanted: Sequence[str],
+    on_progress: Callable[[dict[str, Any]], Any] | None = None,
+) -> tuple[ResultT, dict[str, bytes]]:
+    """Run a job by the worker of this environment, a process of its own, and return what it answered.
+
+    :param files: what the job reads, by names.
+    :param schema: of the answer.
+    :param wanted: names of files that the job writes.
+    :param on_progress: called from another thread with each line of progress of the job, see
+        :mod:`aiida_embarrier.jobs.progress`; where it is None, lines for people go to standard error if that is a
+        terminal.
+    :returns: the answer, and the content of these files.
+    :raises WorkerError: where there is no worker, and where the job was not done.
+    """
+    worker = find_worker()
+    if worker is None:
+        raise WorkerError(f'there is no {WORKER} beside this Python or on the PATH: install aiida-embarrier again')
+    with tempfile.TemporaryDirectory(prefix='embarrier-') as name:
+        folder = Path(name)
+        for own, content in files.items():
+            (folder / own).write_bytes(content)
+        (folder / JOB_FILE).write_text(job.model_dump_json(), encoding='utf8')
+        # what it prints is progress, which belongs beside the results and not between them
+        progress = sys.stderr if on_progress is None and sys.stderr.isatty() else subprocess.DEVNULL
+        command = [worker, 'run', str(folder / JOB_FILE)]
+        with _followed(folder / PROGRESS_FILE, on_progress):
+            ended = subprocess.run(command, stdout=progress, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603  (ours)
+        if not (folder / RESULT_FILE).is_file():
+            raise WorkerError(f'the worker ended without results ({ended.returncode}): {ended.stderr.strip()}')
+        result = schema.model_validate_json((folder / RESULT_FILE).read_text(encoding='utf8'))
+        if result.error is not None:
+            raise WorkerError(result.error)
+        return result, {own: (folder / own).read_bytes() for own in wanted}
+
+
+@contextmanager
+def _followed(path: Path, on_progress: Callable[[dict[str, Any]], Any] | None) -> Iterator[None]:
+    """Call a function with each line that is added to a file of progress while the block runs."""
+    if on_progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def follow() -> None:
+        n_told, over = 0, False
+        while not over:
+            over = ended.wait(_INTERVAL)  # what was written until then is still read
+            lines = read_lines(path.read_text(encoding='utf8')) if path.is_file() else []
+            for line in lines[n_told:]:
+                on_progress(line)
+            n_told = len(lines)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

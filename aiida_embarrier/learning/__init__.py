@@ -1,0 +1,1 @@
+"""Models that learn from datasets: graphs of crystals, ALIGNN, transfer between properties, training."""

@@ -1,0 +1,70 @@
+"""What predictions generalise over, and what their rows shared with those that were learned from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from aiida_embarrier.datasets.leakage import leakage_of_each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ('kinship', 'leakage_summary')
+
+
+def kinship(predictions: pd.DataFrame, frame: pd.DataFrame, *, compare_hops: bool = True) -> pd.DataFrame:
+    """Return the scenario of each predicted row, and what it shares with the rows that were learned from.
+
+    The rule of the scenarios A (another path), B (another composition) and C (another chemistry) is that of
+    :func:`~aiida_embarrier.datasets.leakage.leakage`. All models of a validation have seen the same rows.
+
+    :param predictions: `validation`, `seed`, `fold` and `name`. Rows of one fold were predicted by a model of the other
+        folds; where a validation has a single fold or none, by one of all rows that it did not predict.
+    :param frame: the dataset, with all rows that were learned from.
+    :param compare_hops: whether to look for equivalent hops, which takes 2 ms for each row.
+    :return: `validation`, `seed`, `name`, `scenario`, a truth value `shares_...` for each criterion, and `nearest`.
+    :raises ValueError: for predictions of rows that the dataset has not.
+    """
+    splits = list(_splits(predictions, frame))
+    reports = leakage_of_each(frame, [parts for *_, parts in splits], compare_hops=compare_hops)
+    found = [
+        report.table.assign(validation=validation, seed=seed)
+        for report, (validation, seed, _) in zip(reports, splits, strict=True)
+    ]
+    table = pd.concat(found, ignore_index=True).drop(columns='part')
+    first = ['validation', 'seed', 'name', 'scenario']
+    return table[[*first, *(name for name in table if name not in first)]]
+
+
+def _splits(predictions: pd.DataFrame, frame: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
+    """Yield each validation and seed with its parts, as :func:`leakage` reads them."""
+    rows = predictions.drop_duplicates(['validation', 'seed', 'name'])
+    for (validation, seed), part in rows.groupby(['validation', 'seed'], sort=False):
+        if part['fold'].nunique() > 1:
+            parts = part[['name', 'fold']].assign(part='train').astype({'fold': 'Int64'})
+        else:
+            judged = frame['name'].isin(part['name'])
+            unknown = set(part['name']) - set(frame['name'])
+            if unknown:
+                raise ValueError(f'{min(unknown)!r} was predicted and is no row of the dataset: give its own dataset')
+            names = pd.DataFrame({'name': frame['name'], 'part': judged.map({True: 'test', False: 'train'})})
+            parts = names.assign(fold=pd.array([None] * len(names), 'Int64'))
+        yield str(validation), int(seed), parts
+
+
+def leakage_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how many rows of each validation shared something with those that were learned from.
+
+    :param table: as :func:`kinship` makes it.
+    :return: `validation`, `criterion` (`any` for any at all), `n_rows` predicted in all seeds, and `fraction` of them.
+    """
+    shares = [name for name in table if name.startswith('shares_')]
+    rows = []
+    for validation, part in table.groupby('validation', sort=False):
+        fractions = part[shares].mean().rename(lambda name: str(name).removeprefix('shares_')).to_dict()
+        fractions['any'] = part[shares].any(axis=1).mean()
+        rows += [(str(validation), key, len(part), float(fraction)) for key, fraction in fractions.items()]
+    found = pd.DataFrame(rows, columns=['validation', 'criterion', 'n_rows', 'fraction'])
+    return found.astype({'validation': 'str', 'criterion': 'str', 'n_rows': 'int64', 'fraction': 'float64'})

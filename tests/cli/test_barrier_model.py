@@ -1,0 +1,108 @@
+"""``launch barrier-model``: its file, what a dry run shows, what is launched, and how it is shown and drawn."""
+
+import json
+
+import pytest
+import yaml
+from barrier_paths import path_rows
+from learned_models import write_model_folder
+
+from aiida_embarrier.datasets.tables import write_parquet
+
+CONFIG = {
+    'title': 'medians',
+    'dataset': 'barriers.parquet',
+    'models': ['median', {'label': 'chemistry', 'model': 'chemsys_median'}],
+    'validations': [{'how': 'random', 'folds': 4, 'seeds': [0, 1]}, {'how': 'family_group', 'folds': 5}],
+    'fit': 'chemistry',
+    'coverage': 0.5,
+    'n_resamples': 100,
+    'hardware': {'threads': 1},
+}
+
+
+@pytest.fixture
+def write(run, tmp_path):
+    (tmp_path / 'barriers.parquet').write_bytes(write_parquet(path_rows(40)))
+
+    def write_config(**changes):
+        (tmp_path / 'model.yaml').write_text(yaml.safe_dump({**CONFIG, **changes}))
+        return 'model.yaml'
+
+    return write_config
+
+
+def test_dry_run(run, write):
+    shown = run('launch', 'barrier-model', write(), '--dry-run')
+    assert 'random, 4 folds × 2 seed(s); family_group, 5 folds × 1 seed(s)' in shown
+    assert ['chemistry', 'chemsys_median', '-', '-'] in [line.split() for line in shown.splitlines()]
+    config = write(describe={'potential': 'chgnet', 'budget': 40})
+    found = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))
+    assert found['rows'] == 40
+    assert found['n_fits'] == 2 * (2 * 4 + 5) + 1
+    assert found['describe']['potential']['model'] == '0.3.0'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'model': ['median']}, "unknown key 'model': did you mean 'models'"),
+        ({'models': []}, 'models'),
+        ({'fit': 'chem'}, "`fit` is 'chem', which is no label of a model"),
+        ({'validations': [{'how': 'family', 'folds': 3}]}, 'family_group'),
+        ({'validations': [{'how': 'split'}]}, 'the validation `split` needs a `split`'),
+        ({'describe': {'potentail': 'chgnet'}}, "did you mean 'potential'"),
+        ({'describe': {}, 'features': '12'}, 'either `features`, or how to `describe`'),
+        ({'models': [{'model': 'model_1_add', 'parent': 'mp'}], 'fit': None}, "'mp', which is not among the `parents`"),
+        ({'hardware': {'gpus': 1}}, "unknown parameter 'gpus'"),
+        ({'dataset': 'other.parquet'}, 'there is no file'),
+    ],
+)
+def test_files_that_are_refused(run, write, changes, message):
+    assert message in run('launch', 'barrier-model', write(**changes), '--dry-run', code=1)
+
+
+@pytest.mark.slow
+def test_model(run, write, worker_code, tmp_path):
+    shown = run('launch', 'barrier-model', write(), '--label', 'mine', '--format', 'json')
+    found, _ = json.JSONDecoder().raw_decode(shown)  # behind it stand the reports of the process, from stderr
+    assert (found['exit_status'], found['results']['fitted']) == (0, 'chemistry')
+    shown = run('show', found['pk'])
+    assert '27 in' in shown
+    lines = [line.split()[:3] for line in shown.splitlines()]
+    assert ['chemistry', 'family_group', '40'] in lines
+    run('plot', found['pk'], '-o', 'parity.png')
+    assert (tmp_path / 'parity.png').stat().st_size > 10_000
+    model = found['results']['nodes']['model']
+    shown = run('model', 'show', model)
+    assert 'chemsys_median' in shown
+    assert '40 rows' in shown
+    run('model', 'export', model, '-o', 'exported', '--licence', 'MIT')
+    card = json.loads(run('model', 'show', 'exported', '--format', 'json'))
+    assert (card['kind'], card['licence']) == ('barrier', 'MIT')
+    assert f'model {model} ' not in run('model', 'import', 'exported')  # another card
+
+
+@pytest.mark.slow
+def test_what_is_launched(run, write, worker_code, tmp_path, monkeypatch):
+    started = []
+    place = 'aiida_embarrier.cli.launch.barrier_model.start'
+    monkeypatch.setattr(place, lambda builder, **how: started.append((builder, how)))
+    write_model_folder(tmp_path / 'parent')
+    config = write(
+        models=[{'model': 'model_1_add', 'parent': 'mp'}],
+        fit='model_1_add',
+        parents={'mp': 'parent'},
+        split={'method': 'random', 'test_fraction': 0.2, 'seed': 3},
+        describe={'budget': 10},
+        options={'queue_name': 'long', 'max_wallclock_seconds': 60},
+    )
+    run('launch', 'barrier-model', config, '--wall-time', '600', '--submit')
+    ((builder, how),) = started
+    assert how == {'label': None, 'submit': True, 'output_format': 'text'}
+    assert (builder.options['queue_name'], builder.options['max_wallclock_seconds']) == ('long', 600)
+    assert builder.describe.parameters.get_dict() == {'budget': 10}
+    assert builder.parents['mp'].base.attributes.get('labels') == ['gap']
+    assert builder.split.table['part'].value_counts().to_dict() == {'train': 32, 'test': 8}
+    assert builder.parameters['fit'] == 'model_1_add'
+    assert builder.dataset.base.attributes.get('schema_name') == 'barrier'

@@ -1,0 +1,137 @@
+"""``evaluate``: scores of a model on a dataset, which the model sees nothing of but its paths."""
+
+import json
+
+import pandas as pd
+import pytest
+from barrier_paths import path_rows
+from learned_models import write_model_folder
+from small_barrier_models import run_jobs_in_this_process, write_small_model
+
+from aiida_embarrier.datasets.tables import content_hash, write_parquet
+from aiida_embarrier.jobs.prediction import COLUMNS_OF_PATHS, BarrierSource
+from aiida_embarrier.prediction.fitted import FittedModel, read_barrier_model, write_barrier_model
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('models') / 'small'
+    write_small_model(folder)
+    return folder
+
+
+@pytest.fixture
+def evaluate(run, monkeypatch, model, no_profile, tmp_path):
+    """Return a function that evaluates the model on rows, and what its jobs were given."""
+    given = run_jobs_in_this_process(monkeypatch)
+
+    def call(frame, *arguments, code=0, model=model):
+        (tmp_path / 'rows.parquet').write_bytes(write_parquet(frame))
+        how = ('evaluate', '--model', model, '--data', 'rows.parquet', '--resamples', 50, *arguments)
+        return run(*how, code=code)
+
+    call.given = given
+    return call
+
+
+def test_scores_of_all_rows(evaluate):
+    frame = path_rows(20)
+    frame.loc[3, 'ion'] = 'K'  # flagged, and scored all the same
+    frame.loc[5, 'path'] = '[[0,0,0],[0,0,0]]'  # no path at all
+    found = json.loads(evaluate(frame, '--format', 'json'))
+    assert (found['n_rows'], found['n'], found['n_flagged']) == (20, 19, 1)
+    assert found['flagged'] == [frame['name'][3]]
+    assert list(found['left_out']) == [frame['name'][5]]
+    assert 'same site' in found['left_out'][frame['name'][5]]
+    rows = pd.DataFrame(found['rows'])
+    assert rows['name'].tolist() == frame['name'].tolist()
+    assert rows['barrier'].tolist() == pytest.approx(frame['barrier'].tolist())
+    errors = (rows['prediction'] - rows['barrier']).dropna()
+    assert len(errors) == 19
+    assert found['mae_eV'] == pytest.approx(errors.abs().mean())
+    assert found['median_ae_eV'] == pytest.approx(errors.abs().median())
+    inside = (rows['lower'] <= rows['barrier']) & (rows['barrier'] <= rows['upper'])
+    assert found['coverage'] == pytest.approx(inside.sum() / 19)
+    assert found['nominal_coverage'] == 0.5
+    assert found['unflagged']['n'] == 18
+    for name in ('r2', 'mae_eV', 'rmse_eV', 'median_ae_eV'):
+        low, high = found['intervals'][name]
+        assert low < found[name] < high
+    assert sum(bucket['n'] for bucket in found['buckets']) == 19
+
+
+def test_barriers_and_labels_change_no_prediction(evaluate):
+    """The job of the model holds the columns of paths; whatever else the dataset says changes nothing."""
+    frame = path_rows(10)
+    other = frame.assign(barrier=frame['barrier'][::-1].to_numpy() + 1, structural_class='OLIVINE')
+    first, second = (json.loads(evaluate(one, '--format', 'json')) for one in (frame, other))
+    asked = [rows for rows in evaluate.given if 'lattice' in rows]
+    assert len(asked) == 2
+    for rows in asked:
+        assert set(rows) <= set(COLUMNS_OF_PATHS)
+    assert [row['prediction'] for row in first['rows']] == [row['prediction'] for row in second['rows']]
+    assert first['mae_eV'] < second['mae_eV']
+
+
+def test_tables(evaluate, tmp_path):
+    frame = path_rows(12)
+    frame.loc[0, 'barrier'] = 4.0
+    shown = evaluate(frame, '-o', 'judged.csv')
+    assert '12 of 12 rows scored, 0 of them flagged' in shown
+    assert 'made to cover 50% of barriers' in shown
+    assert '0.1 to 0.3' in shown
+    after = shown[shown.index('largest errors') :]
+    assert frame['name'][0] in after.splitlines()[3]
+    written = pd.read_csv(tmp_path / 'judged.csv')
+    assert written['barrier'][0] == 4.0
+    assert (
+        evaluate(frame, '--format', 'csv').splitlines()[0]
+        == 'name,barrier,prediction,lower,upper,flags,barrier_definition,reason'
+    )
+
+
+def test_rows_that_the_model_learned_from_are_told(evaluate, model, tmp_path, run):
+    frame = path_rows(4)
+    (tmp_path / 'seen.parquet').write_bytes(write_parquet(frame))
+    from aiida_embarrier.datasets.importing import read_dataset
+
+    fitted = read_barrier_model(model)
+    source = BarrierSource(hash=content_hash(read_dataset(tmp_path / 'seen.parquet').frame))
+    card = fitted.card.model_copy(update={'datasets': [source]})
+    (tmp_path / 'again').mkdir()
+    write_barrier_model(tmp_path / 'again', FittedModel(fitted.model, card, fitted.intervals, fitted.domain))
+    found = json.loads(evaluate(frame, '--format', 'json', model='again'))
+    assert found['notes'] == ['the model learned from this dataset: these scores say nothing of what it has not seen']
+    assert json.loads(evaluate(frame, '--format', 'json'))['notes'] == []
+
+
+def test_barriers_of_another_definition_are_told(evaluate, model, tmp_path):
+    frame = path_rows(4)
+    found = json.loads(evaluate(frame, '--format', 'json'))
+    assert found['barrier_definitions'] == {'literature': 4}
+    assert found['model']['barrier_definitions'] == {'literature': 20}
+    assert [row['barrier_definition'] for row in found['rows']] == ['literature'] * 4
+    other = frame.assign(barrier_definition='span')
+    found = json.loads(evaluate(other, '--format', 'json'))
+    assert found['barrier_definitions'] == {'span': 4}
+    assert 'definition literature, the dataset holds span' in found['notes'][0]
+    shown = evaluate(other)
+    assert 'definition of the known barriers: span: the highest energy along the path less the lowest one' in shown
+    assert 'definition of the predicted barriers: literature: as the literature gives it' in shown
+    # a model that was fitted before definitions were recorded does not say
+    fitted = read_barrier_model(model)
+    card = fitted.card.model_copy(update={'barrier_definitions': {}})
+    (tmp_path / 'old').mkdir()
+    write_barrier_model(tmp_path / 'old', FittedModel(fitted.model, card, fitted.intervals, fitted.domain))
+    found = json.loads(evaluate(other, '--format', 'json', model='old'))
+    assert found['notes'] == []
+    assert {row['barrier_definition'] for row in found['rows']} == {None}
+    assert 'definition of the predicted barriers: not recorded' in evaluate(other, model='old')
+
+
+def test_what_cannot_be_evaluated(evaluate, run, tmp_path):
+    write_model_folder(tmp_path / 'gaps', ('gap',))
+    assert 'not migration barriers' in evaluate(path_rows(4), model='gaps', code=1)
+    frame = path_rows(2).assign(path='[[0,0,0],[0,0,0]]')
+    assert 'none of the rows can be predicted' in evaluate(frame, code=1)
+    assert "there is no file 'gone.parquet'" in run('evaluate', '--data', 'gone.parquet', code=1)

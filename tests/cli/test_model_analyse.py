@@ -1,0 +1,84 @@
+"""``model analyse``: from predictions in files and nodes to tables and a page."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from barrier_predictions import predicted_rows, predictions_of
+
+from aiida_embarrier.data.dataset import DatasetData
+from aiida_embarrier.data.table import TableData
+from aiida_embarrier.datasets.tables import write_parquet
+from aiida_embarrier.jobs import here
+from aiida_embarrier.prediction.analysis import analyse
+from aiida_embarrier.worker.plain import run_plain_job
+
+FRAME = predicted_rows()
+PREDICTIONS = predictions_of(FRAME)
+FAST = ('--resamples', 20)
+
+
+@pytest.fixture
+def files(run, tmp_path):
+    (tmp_path / 'barriers.parquet').write_bytes(write_parquet(FRAME))
+    (tmp_path / 'predictions.parquet').write_bytes(write_parquet(PREDICTIONS))
+    return 'predictions.parquet', '--data', 'barriers.parquet'
+
+
+@pytest.fixture
+def at_hand(monkeypatch):
+    """Let the worker do its job in this process."""
+
+    def answer(command, **_):
+        run_plain_job(Path(command[2]))
+        return SimpleNamespace(returncode=0, stderr='')
+
+    monkeypatch.setattr(here.subprocess, 'run', answer)
+
+
+def test_tables(run, files, at_hand, no_profile):
+    text = run('model', 'analyse', *files, *FAST)
+    expected = analyse(PREDICTIONS, FRAME, n_resamples=20)['comparison']
+    for row in expected.itertuples():
+        line = next(line for line in text.splitlines() if row.model in line and row.validation in line)
+        assert f'{row.mae_eV:.3f}' in line
+        assert f'{row.mae_eV_low:.3f} to {row.mae_eV_high:.3f}' in line
+    assert 'written' not in text
+
+
+def test_json(run, files, at_hand, no_profile):
+    found = json.loads(run('model', 'analyse', *files, *FAST, '--format', 'json'))
+    expected = analyse(PREDICTIONS, FRAME, n_resamples=20)
+    assert set(expected) < set(found['tables']), 'a file is completed when it is read: with charge states, say'
+    assert found['tables']['by_ion'][0]['mae_eV'] == expected['by_ion']['mae_eV'].iloc[0]
+
+
+@pytest.mark.slow
+def test_folder_by_the_real_worker(run, files, no_profile, tmp_path):
+    text = run('model', 'analyse', *files, *FAST, '-o', 'analysis', '--model', 'median', '--title', 'Toy')
+    assert 'written: analysis/index.html' in text
+    assert '<h1>Toy</h1>' in (tmp_path / 'analysis' / 'index.html').read_text()
+    assert json.loads((tmp_path / 'analysis' / 'analysis.json').read_text())['model'] == 'median'
+    assert len(pd.read_csv(tmp_path / 'analysis' / 'tables' / 'by_ion.csv')) == 8
+    assert 'replace it with --overwrite' in run('model', 'analyse', *files, '-o', 'analysis', code=1)
+
+
+def test_nodes(run, at_hand):
+    dataset = DatasetData(FRAME, schema='barrier').store()
+    predictions = TableData(PREDICTIONS).store()
+    assert 'trees' in run('model', 'analyse', predictions.pk, '--data', dataset.pk, *FAST)
+    text = run('model', 'analyse', dataset.pk, '--data', dataset.pk, code=1)
+    assert "predictions without 'model' cannot be analysed" in text
+
+
+def test_what_is_refused(run, files, at_hand, tmp_path):
+    (tmp_path / 'rubbish.parquet').write_bytes(b'no table')
+    options = ('--data', 'barriers.parquet')
+    assert 'rubbish.parquet holds no table' in run('model', 'analyse', 'rubbish.parquet', *options, code=1)
+    assert "there is no file 'gone.parquet'" in run('model', 'analyse', 'gone.parquet', *options, code=1)
+    assert 'are for the folder that --output writes' in run('model', 'analyse', *files, '--title', 'x', code=2)
+    text = run('model', 'analyse', *files, *FAST, '-o', 'analysis', '--model', 'forest', code=2)
+    assert "there is no model 'forest': choose from median, trees" in text
+    assert not (tmp_path / 'analysis').exists()

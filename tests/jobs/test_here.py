@@ -1,0 +1,69 @@
+"""Jobs on this machine: what they write comes back, and what goes wrong is said."""
+
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from aiida_embarrier.jobs import barriers_here, here
+from aiida_embarrier.jobs.barriers_here import barrier_files
+from aiida_embarrier.jobs.here import WorkerError, run_here
+from aiida_embarrier.jobs.learning import ModelCard
+from aiida_embarrier.jobs.model_files import ModelFilesError, barrier_card
+from aiida_embarrier.jobs.schemas import PROGRESS_FILE
+from aiida_embarrier.jobs.scoring import ScoreBarriersJob, ScoreBarriersResult
+
+JOB = ScoreBarriersJob(table='judged.parquet')
+
+
+def test_no_worker(monkeypatch):
+    monkeypatch.setattr(here, 'find_worker', lambda: None)
+    with pytest.raises(WorkerError, match='install aiida-embarrier again'):
+        run_here(JOB, {}, ScoreBarriersResult, [])
+
+
+def test_a_worker_that_dies(monkeypatch):
+    dead = SimpleNamespace(returncode=-9, stderr='Killed')
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: dead)
+    with pytest.raises(WorkerError, match=r'without results \(-9\): Killed'):
+        run_here(JOB, {}, ScoreBarriersResult, [])
+
+
+def test_a_package_without_its_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(barriers_here, '__file__', str(tmp_path / 'jobs' / 'barriers_here.py'))
+    with pytest.raises(ModelFilesError, match=r'lacks model\.safetensors and model\.json: install'):
+        barrier_files('released')
+    folder = tmp_path / 'prediction' / 'released'
+    folder.mkdir(parents=True)
+    (folder / 'model.json').write_text('{}')
+    with pytest.raises(ModelFilesError, match=r'lacks model\.safetensors: install'):
+        barrier_files('released')
+    with pytest.raises(ModelFilesError, match='there is no file'):
+        barrier_files(tmp_path / 'nowhere')
+    with pytest.raises(ModelFilesError, match='not migration barriers'):
+        barrier_card(ModelCard.model_construct(scalers=[]))
+
+
+def test_progress_is_told_as_it_is_written(monkeypatch):
+    """Lines come while the worker runs, each once, also one that was written in two parts, and the last ones."""
+    told, seen_before_the_end = [], []
+
+    def run(command, **_):
+        path = Path(command[2]).parent / PROGRESS_FILE
+        with path.open('w') as file:
+            for text in ('{"n": 1}\n{"n"', ': 2}\n'):
+                file.write(text)
+                file.flush()
+                time.sleep(0.15)
+            seen_before_the_end.extend(told)
+            file.write('{"n": 3}\n')
+        return SimpleNamespace(returncode=1, stderr='')
+
+    monkeypatch.setattr(subprocess, 'run', run)
+    monkeypatch.setattr(here, '_INTERVAL', 0.01)
+    with pytest.raises(WorkerError, match='without results'):
+        run_here(JOB, {}, ScoreBarriersResult, [], told.append)
+    assert seen_before_the_end == [{'n': 1}, {'n': 2}]
+    assert told == [{'n': 1}, {'n': 2}, {'n': 3}]
