@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pymatgen.core import Structure
 from aiida_embarrier.potentials.evaluator import BatchEvaluator, Evaluation, Sites
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ase import Atoms
@@ -45,8 +46,11 @@ class CHGNetEvaluator(BatchEvaluator):
             parameter.requires_grad_(False)
 
     def _compute(self, structures: Sequence[Atoms], stress: bool) -> list[Evaluation]:
+        with _subnormals_are_zero():
+            return self._evaluations(structures, stress)
+
+    def _evaluations(self, structures: Sequence[Atoms], stress: bool) -> list[Evaluation]:
         model = self._model
-        torch.set_flush_denormal(True)  # of this thread
         graphs = [
             model.graph_converter(
                 Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.positions, coords_are_cartesian=True)
@@ -85,6 +89,17 @@ class CHGNetEvaluator(BatchEvaluator):
             )
             for i, atoms in enumerate(structures)
         ]
+
+
+@contextlib.contextmanager
+def _subnormals_are_zero() -> Iterator[None]:
+    """Let this thread take subnormal numbers for zero, and no longer than it must: others may count on them."""
+    were_zero = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_zero)
 
 
 def _plain(values: torch.Tensor) -> np.ndarray:
