@@ -130,14 +130,16 @@ def test_the_definition_of_the_barriers_is_found(script, make_study):
 
 
 def test_the_script(script, tmp_path, monkeypatch, capsys):
-    (tmp_path / 'rows.parquet').write_bytes(write_parquet(path_rows(20)))
+    rows = path_rows(20)
+    # every other hop goes half of the cell along x, in a host that a mirror in the middle of the hop maps onto itself
+    rows.loc[::2, 'frac_coords'] = '[[0.25,0.5,0.5],[0.25,0,0.5],[0.75,0.5,0]]'
+    (tmp_path / 'rows.parquet').write_bytes(write_parquet(rows))
     write_small_model(tmp_path / 'small')
     arguments = ['--models', 'support_vectors', '--folds', '4', '--seeds', '0', '1']
     arguments += ['--fitted', str(tmp_path / 'small'), '-o', str(tmp_path / 'out')]
     monkeypatch.setattr(sys, 'argv', ['reversal_study.py', str(tmp_path / 'rows.parquet'), *arguments])
     script.main()
     shown = capsys.readouterr().out
-    # hops over half of the cell are their own mirror images
     assert '20 paths, 10 of them are reversed by a symmetry operation' in shown
     errors, turning = (pd.read_csv(tmp_path / 'out' / f'{name}.csv') for name in ('errors', 'turning'))
     assert not (tmp_path / 'out' / 'heights.csv').exists()
