@@ -1,21 +1,27 @@
-"""The published networks of barriers, and what makes each differ from the others: numbers and words, no code."""
+"""The networks of barriers, and what makes each differ from the others: numbers and words, no code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from aiida_embarrier.jobs.learning import ARCHITECTURES, Architecture, GraphSettings, TrainingSettings
 
-if TYPE_CHECKING:
-    from aiida_embarrier.prediction.path_graphs import GraphKind
+__all__ = ('IMAGES', 'NETWORKS', 'GraphKind', 'NetworkSpec', 'spec_of')
 
-__all__ = ('NETWORKS', 'NetworkSpec', 'spec_of')
+#: `initial` and `final`: the crystal with the ion at that end. `composite`: with the ion at five points at once.
+#: `local`: what surrounds these five points in the composite. `image_0` to `image_4`: what surrounds the ion, which is
+#: marked, where it stands at one of the five points.
+GraphKind = Literal['initial', 'final', 'composite', 'local', 'image_0', 'image_1', 'image_2', 'image_3', 'image_4']
+
+#: The graphs of images with the ion marked, in path order, each with the fraction of the path where the ion stands.
+IMAGES: dict[GraphKind, float] = {'image_0': 0.0, 'image_1': 0.25, 'image_2': 0.5, 'image_3': 0.75, 'image_4': 1.0}
 
 #: How the features of graphs become those of a path. `single`: there is one graph. `add`, `sub`: sum, and first minus
 #: second. `concat`: a linear map of both side by side. `delta`: one of the first, and of first minus second behind
-#: layers of their own.
-Combination = Literal['single', 'add', 'sub', 'concat', 'delta']
+#: layers of their own. `profile`: the ion has an energy in each, and the barrier is how far these are apart, and a
+#: linear map of the mean of its features.
+Combination = Literal['single', 'add', 'sub', 'concat', 'delta', 'profile']
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def _scratch(name: str, combination: Combination) -> NetworkSpec:
 _ENDS: tuple[GraphKind, ...] = ('initial', 'final')
 
 #: The networks by their names; numbers are those of the authors' scripts
-#: (https://github.com/sai-mat-group/predicting-migration-barriers, commit 577fbc4).
+#: (https://github.com/sai-mat-group/predicting-migration-barriers, commit 577fbc4), but for `profile`, which is ours.
 NETWORKS = {
     spec.name: spec
     for spec in (
@@ -99,6 +105,16 @@ NETWORKS = {
         _scratch('scratch_add', 'add'),
         _scratch('scratch_sub', 'sub'),
         _scratch('scratch_cc', 'concat'),
+        NetworkSpec(
+            'profile',
+            tuple(IMAGES),
+            'profile',
+            attention=False,
+            head_layers=2,
+            fine_tuned=True,
+            settings=GraphSettings(doubled=True, coincident='unbonded'),
+            training=TrainingSettings(epochs=60, lr=3e-3, loss='l1', weight_decay=0.01, early_stopping=None),
+        ),
     )
 }
 

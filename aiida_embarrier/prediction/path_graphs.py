@@ -1,9 +1,9 @@
-"""Paths as graphs: the crystal at either end, the published composite, and what surrounds the ion in that."""
+"""Paths as graphs: the crystal at either end, the published composite, what surrounds the ion in that, and images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from aiida_embarrier.learning.graph import CrystalGraph
 from aiida_embarrier.learning.graph_store import graphs_of
 from aiida_embarrier.learning.loaders import MOST_ROWS
 from aiida_embarrier.learning.sizes import batches_by_size, n_angles
+from aiida_embarrier.prediction.network_specs import IMAGES, GraphKind
 from aiida_embarrier.prediction.paths import N_COMPOSITE
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ if TYPE_CHECKING:
     from aiida_embarrier.learning.folding import FoldedCrystal
     from aiida_embarrier.prediction.paths import MigrationPath
 
-__all__ = ('GraphKind', 'PathBatch', 'PathItems', 'crystal_table', 'path_graphs', 'surroundings')
-
-#: `initial` and `final`: the crystal with the ion at that end. `composite`: with the ion at five points at once.
-#: `local`: what surrounds these five points in the composite.
-GraphKind = Literal['initial', 'final', 'composite', 'local']
+__all__ = ('PathBatch', 'PathItems', 'crystal_table', 'path_graphs', 'surroundings')
 
 #: The graph of which `local` is a part has bonds to fewer neighbours, as published.
 LOCAL = {'n_neighbours': 6, 'cutoff': 3.0}
@@ -48,8 +45,9 @@ def crystal_table(paths: Sequence[MigrationPath], kind: GraphKind) -> pd.DataFra
     """
     if kind not in get_args(GraphKind):
         raise ValueError(f'there is no graph {kind!r} of a path: choose from {", ".join(get_args(GraphKind))}')
+    places: dict[GraphKind, float] = {'initial': 0.0, 'final': 1.0, **IMAGES}
     crystals: list[Structure] = [
-        path.initial if kind == 'initial' else path.final if kind == 'final' else path.composite() for path in paths
+        path.structure(places[kind]) if kind in places else path.composite() for path in paths
     ]
     return pd.DataFrame(
         {
@@ -69,7 +67,7 @@ def path_graphs(
     progress: Callable[[int, int], None] | None = None,
     processes: int = 1,
 ) -> Sequence[CrystalGraph]:
-    """Return the graph of each path.
+    """Return the graph of each path; a marked ion, its first atom, has minus its atomic number.
 
     :param kind: which one.
     :param settings: of the graphs; for `local` the published numbers of :data:`LOCAL` stand in for theirs.
@@ -80,7 +78,18 @@ def path_graphs(
     """
     own = settings.model_copy(update=LOCAL) if kind == 'local' else settings
     graphs = graphs_of(crystal_table(paths, kind), own, folder, progress, processes)
-    return [surroundings(graph, N_COMPOSITE) for graph in graphs] if kind == 'local' else graphs
+    if kind == 'local':
+        return [surroundings(graph, N_COMPOSITE) for graph in graphs]
+    if kind in IMAGES:
+        return [_marked(surroundings(graph, 1)) for graph in graphs]
+    return graphs
+
+
+def _marked(graph: CrystalGraph) -> CrystalGraph:
+    """Return a graph whose first atom is told from others of its element by the sign of its number."""
+    numbers = graph.numbers.copy()
+    numbers[0] *= -1
+    return replace(graph, numbers=numbers)
 
 
 def surroundings(graph: CrystalGraph, n_first: int) -> CrystalGraph:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,7 +44,7 @@ class _Shallow(nn.Module):
 
 
 class PathNetwork(nn.Module):
-    """Any of the published networks of barriers.
+    """Any of the networks of barriers.
 
     :param spec: which one.
     :param encoder: of crystals, with the head :data:`BARRIER`; it becomes part of the network as it is. What the
@@ -66,9 +68,15 @@ class PathNetwork(nn.Module):
         self.joint: nn.Linear | None = None
         if spec.combination in {'concat', 'delta'}:
             self.joint = nn.Linear(2 * hidden, hidden)
+        self.mark: nn.Parameter | None = None
+        self.level: nn.Linear | None = None
+        if spec.combination == 'profile':
+            self.mark, self.level = nn.Parameter(torch.zeros(hidden)), nn.Linear(hidden, 1)
 
     def describe(self, batch: PathBatch) -> torch.Tensor:
-        """Return features of paths, shape (n_paths, hidden)."""
+        """Return features of paths, shape (n_paths, hidden); of a profile the mean of those of the ion."""
+        if self.spec.combination == 'profile':
+            return self._ions(batch).mean(dim=1)
         crystals = [batch.graphs[kind] for kind in self.spec.graphs]
         starts = [self.encoder.embed(crystal) for crystal in crystals]
         if self.shallow is not None:
@@ -92,7 +100,27 @@ class PathNetwork(nn.Module):
 
     def forward(self, batch: PathBatch) -> torch.Tensor:
         """Return scaled barriers, shape (n_paths, 1)."""
-        return self.encoder.heads[BARRIER](self.describe(batch))
+        head = self.encoder.heads[BARRIER]
+        if self.level is None:
+            return head(self.describe(batch))
+        ions = self._ions(batch)
+        energies = head(ions)[:, :, 0]
+        span = energies.amax(dim=1) - energies.amin(dim=1)
+        return span[:, None] + self.level(ions.mean(dim=1))
+
+    def _ions(self, batch: PathBatch) -> torch.Tensor:
+        """Return features of the ion in each image, shape (n_paths, n_images, hidden)."""
+        return torch.stack([self._ion(batch.graphs[kind]) for kind in self.spec.graphs], dim=1)
+
+    def _ion(self, marked: Batch) -> torch.Tensor:
+        """Return features of the first atom of each crystal, which is marked, shape (n_paths, hidden)."""
+        assert self.mark is not None
+        crystal = copy(marked)
+        crystal.z = marked.z.abs()
+        start = self.encoder.embed(crystal)
+        start = replace(start, atoms=start.atoms + (marked.z < 0)[:, None] * self.mark)
+        atoms = convolved(crystal, start, self.encoder.alignn_layers, self.encoder.gcn_layers)
+        return atoms[crystal.ptr[:-1]]
 
     def _encoded(self, number: int, crystal: Batch, start: Embedded) -> torch.Tensor:
         """Return features of crystals, shape (n_paths, hidden).

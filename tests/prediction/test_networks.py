@@ -34,7 +34,7 @@ def model_of(name, epochs=3, **settings):
 
 
 #: One of each way from graphs to a barrier; each trains for some seconds.
-LEARNERS = ('model_1_sub', 'model_2', 'model_4', 'scratch_cc')
+LEARNERS = ('model_1_sub', 'model_2', 'model_4', 'scratch_cc', 'profile')
 
 
 @pytest.mark.parametrize('name', ['model_3', *(pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS)])
@@ -56,7 +56,7 @@ def test_it_learns_eight_paths_by_heart(name):
     assert errors.mean() < 0.25 * np.abs(rows.known() - np.median(rows.known())).mean()
 
 
-@pytest.mark.parametrize('name', ['model_1_sub', 'model_2', 'model_4', 'scratch_cc'])
+@pytest.mark.parametrize('name', ['model_1_sub', 'model_2', 'model_4', 'scratch_cc', 'profile'])
 def test_what_is_saved_predicts_the_same_bits(name, tmp_path):
     rows = small_rows()
     model = model_of(name)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from prediction.small_paths import small_path
 
+from aiida_embarrier.bands.geometry import minimum_image
 from aiida_embarrier.datasets.importing import read_dataset
 from aiida_embarrier.jobs.learning import GraphSettings
 from aiida_embarrier.learning.graph_store import RefusedRowsError
-from aiida_embarrier.prediction.network_specs import NETWORKS
+from aiida_embarrier.prediction.network_specs import IMAGES, NETWORKS
 from aiida_embarrier.prediction.path_graphs import LOCAL, PathItems, crystal_table, path_graphs
 from aiida_embarrier.prediction.paths import N_COMPOSITE, MigrationPath
 
@@ -123,6 +124,23 @@ def test_the_local_graph_leaves_atoms_out(published_rows):
     assert N_COMPOSITE < len(local.numbers) < 60
     assert (local.numbers[:N_COMPOSITE] == 3).all()
     assert ((local.source < N_COMPOSITE) | (local.target < N_COMPOSITE)).all()
+
+
+def test_images_have_the_ion_at_five_points_and_tell_which_atom_it_is():
+    path = doubled(small_path(seed=2))
+    for kind, fraction in IMAGES.items():
+        (graph,) = path_graphs([path], kind, PUBLISHED)
+        crystal = path.structure(fraction)
+        bonds = neighbours_by_brute_force(crystal.lattice.matrix, crystal.frac_coords, PUBLISHED.n_neighbours)
+        assert int(graph.multiplicity.sum()) == sum(count for bond, count in bonds.items() if 0 in bond[:2])
+        assert ((graph.source == 0) | (graph.target == 0)).all()
+        assert graph.numbers[0] == -3
+        assert (graph.numbers[1:] > 0).all()
+        nearest = min(
+            np.linalg.norm(minimum_image((coords - crystal.frac_coords[0]) @ path.lattice, path.lattice))
+            for coords in crystal.frac_coords[1:]
+        )
+        assert np.linalg.norm(graph.vectors, axis=1).min() == pytest.approx(nearest, abs=1e-4)
 
 
 def test_paths_without_a_graph_are_named():

@@ -18,6 +18,7 @@ from aiida_embarrier.prediction.path_network import BARRIER, first_network
 
 SMALL = Architecture(alignn_layers=2, gcn_layers=2, hidden=8, embedding=6, edge_bins=10, angle_bins=5, head_width=7)
 ENDS = ('model_1_add', 'model_1_sub', 'model_1_cc', 'model_2', 'scratch_add', 'scratch_sub', 'scratch_cc')
+PUBLISHED = (*ENDS[:4], 'model_3', 'model_4', *ENDS[4:])
 
 
 def drawn(name, architecture=SMALL):
@@ -51,9 +52,9 @@ def predicted(network, paths):
         return network(batch_of(network.spec, paths))[:, 0]
 
 
-def test_there_are_nine_networks():
-    assert list(NETWORKS) == [*ENDS[:4], 'model_3', 'model_4', *ENDS[4:]]
-    assert len({(s.graphs, s.combination, s.attention, s.fine_tuned) for s in NETWORKS.values()}) == 9
+def test_there_are_nine_published_networks_and_ours():
+    assert list(NETWORKS) == [*PUBLISHED, 'profile']
+    assert len({(s.graphs, s.combination, s.attention, s.fine_tuned) for s in NETWORKS.values()}) == 10
     with pytest.raises(ValueError, match=r"'model_5'.*model_1_add"):
         spec_of('model_5')
 
@@ -78,7 +79,7 @@ def test_training_is_as_published():
     assert not NETWORKS['scratch_add'].settings.doubled
 
 
-@pytest.mark.parametrize('name', [name for name in NETWORKS if name not in {'model_2', 'model_4'}])
+@pytest.mark.parametrize('name', [name for name in PUBLISHED if name not in {'model_2', 'model_4'}])
 def test_features_are_those_of_the_encoder_combined(name):
     network, paths = drawn(name), [small_path(seed=0, moves=0.03), small_path(seed=1, ion='Na')]
     batch = batch_of(network.spec, paths)
@@ -129,6 +130,28 @@ def test_model_4_pools_either_graph_by_attention_of_its_own():
     assert not torch.equal(network.pools['composite'].key.weight, network.pools['local'].key.weight)
 
 
+def test_a_profile_is_how_far_apart_energies_of_the_ion_are():
+    network, paths = drawn('profile'), [small_path(seed=0, moves=0.03), small_path(seed=1, ion='Na')]
+    batch = batch_of(network.spec, paths)
+    ions = []
+    with torch.inference_mode():
+        for crystal in batch.graphs.values():
+            first = crystal.ptr[:-1]
+            assert crystal.z[crystal.position[first]].tolist() == [-3, -11]
+            assert int((crystal.z < 0).sum()) == 2
+            crystal.z = crystal.z.abs()
+            ions.append(network.encoder.encode_atoms(crystal)[first])
+        energies = torch.cat([network.encoder.heads[BARRIER](ion) for ion in ions], dim=1)
+        mean = torch.stack(ions).mean(dim=0)
+        span = energies.max(dim=1).values - energies.min(dim=1).values
+        expected = span[:, None] + mean @ network.level.weight.T + network.level.bias
+        batch = batch_of(network.spec, paths)
+        torch.testing.assert_close(network.describe(batch), mean)
+        torch.testing.assert_close(network(batch), expected)
+        network.mark += 1.0  # what makes the ion another atom than those of its element
+        assert float((network(batch) - expected).abs().min()) > 1e-3
+
+
 @pytest.mark.parametrize('name', ['model_1_sub', 'scratch_sub'])
 @pytest.mark.parametrize('moves', [0.0, 0.03])
 def test_differences_change_sign_where_the_path_runs_back(name, moves):
@@ -138,10 +161,13 @@ def test_differences_change_sign_where_the_path_runs_back(name, moves):
     assert float(forward.abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize('name', ['model_1_add', 'scratch_add', 'model_3', 'model_4'])
-def test_others_see_no_direction(name):
-    """A composite, and the sum of both ends, is the same either way."""
-    network, path = drawn(name), small_path()
+@pytest.mark.parametrize(
+    ('name', 'moves'),
+    [('model_1_add', 0.0), ('scratch_add', 0.0), ('model_3', 0.0), ('model_4', 0.0), ('profile', 0.03)],
+)
+def test_others_see_no_direction(name, moves):
+    """A composite, the sum of both ends, and the span of a profile is the same either way."""
+    network, path = drawn(name), small_path(moves=moves)
     there, back = predicted(network, [path, path.reversed()])
     assert float(there) == pytest.approx(float(back), abs=1e-9)
 
@@ -223,7 +249,7 @@ def published_numbers(name):
     return total + head
 
 
-@pytest.mark.parametrize('name', list(NETWORKS))
+@pytest.mark.parametrize('name', PUBLISHED)
 def test_published_sizes(name):
     """Ours lack what nothing depends on: normalisation of the last angles, and of the last bonds, of each stack."""
     network, _ = first_network(NETWORKS[name], ARCHITECTURES['published'])
