@@ -46,9 +46,7 @@ def crystal_table(paths: Sequence[MigrationPath], kind: GraphKind) -> pd.DataFra
     if kind not in get_args(GraphKind):
         raise ValueError(f'there is no graph {kind!r} of a path: choose from {", ".join(get_args(GraphKind))}')
     places: dict[GraphKind, float] = {'initial': 0.0, 'final': 1.0, **IMAGES}
-    crystals: list[Structure] = [
-        path.structure(places[kind]) if kind in places else path.composite() for path in paths
-    ]
+    crystals: list[Structure] = [path.structure(places[kind]) if kind in places else path.composite() for path in paths]
     return pd.DataFrame(
         {
             'name': [path.name for path in paths],
