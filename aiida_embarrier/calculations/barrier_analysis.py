@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida.orm import AbstractCode, Dict, SinglefileData
+from aiida.orm import AbstractCode, Dict, FolderData, SinglefileData
 from pydantic import ValidationError
 
 from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.calculations.plain import PlainCalculation
 from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.table import FILE, TableData
-from aiida_embarrier.jobs.barrier_analysis import ANALYSIS_FILE, BarrierAnalysisJob
+from aiida_embarrier.jobs.barrier_analysis import ANALYSIS_FILE, FIGURES_FOLDER, BarrierAnalysisJob
 from aiida_embarrier.jobs.messages import describe
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ('BarrierAnalysisCalculation',)
 
 #: Entries of the parameters.
-PARAMETERS = ('n_resamples', 'limits', 'thresholds', 'ranges', 'compare_hops')
+PARAMETERS = ('n_resamples', 'limits', 'thresholds', 'ranges', 'compare_hops', 'figures')
 
 _ROWS_FILE, _PREDICTIONS_FILE = 'rows.parquet', 'predictions.parquet'
 
@@ -44,8 +44,8 @@ class BarrierAnalysisCalculation(PlainCalculation):
             valid_type=Dict,
             required=False,
             validator=validate_parameters,
-            help='`n_resamples`, `limits`, `thresholds`, `ranges` and `compare_hops`: entries of '
-            '`aiida_embarrier.jobs.barrier_analysis.BarrierAnalysisJob`.',
+            help='`n_resamples`, `limits`, `thresholds`, `ranges`, `compare_hops` and `figures`: entries of '
+            '`aiida_embarrier.jobs.barrier_analysis.BarrierAnalysisJob`. Without `figures` tables alone are made.',
         )
         spec.output(
             'analysis',
@@ -53,10 +53,19 @@ class BarrierAnalysisCalculation(PlainCalculation):
             required=False,
             help='All tables as JSON; `aiida_embarrier.jobs.barrier_analysis.tables_from_json` reads them.',
         )
+        spec.output(
+            'figures',
+            valid_type=FolderData,
+            required=False,
+            help='Where `figures` were asked for: a page for a browser (`index.html`), pictures as PNG and SVG, tables '
+            'as CSV and a summary (`analysis.json`).',
+        )
+
+    def _parameters(self) -> dict[str, Any]:
+        return self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
 
     def _job(self, folder: Folder) -> BarrierAnalysisJob:  # noqa: ARG002  (its files are copied from the repository)
-        parameters = self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
-        return BarrierAnalysisJob(dataset=_ROWS_FILE, predictions=_PREDICTIONS_FILE, **parameters)
+        return BarrierAnalysisJob(dataset=_ROWS_FILE, predictions=_PREDICTIONS_FILE, **self._parameters())
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job file, and have tables copied from the repository."""
@@ -68,7 +77,7 @@ class BarrierAnalysisCalculation(PlainCalculation):
         return calc
 
     def _temporary_files(self) -> list[str]:
-        return [ANALYSIS_FILE]
+        return [ANALYSIS_FILE] if self._parameters().get('figures') is None else [ANALYSIS_FILE, FIGURES_FOLDER]
 
 
 def validate_parameters(node: Dict | None, _: Any) -> str | None:

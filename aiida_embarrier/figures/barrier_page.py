@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ('barrier_page', 'write_barrier_analysis')
+__all__ = ('FOLDER', 'barrier_page', 'write_barrier_analysis')
+
+#: How the folder of an analysis is told from others, for :func:`~aiida_embarrier.figures.page_folder.check_folder`.
+FOLDER = {'summary': 'analysis.json', 'what': 'analysis of predictions'}
 
 #: Columns of the dataset that are shown beside the predictions, as far as there are any.
 _LABELS = ('ion', 'structural_group', 'functional')
@@ -130,8 +133,8 @@ def write_barrier_analysis(
         tables,
         pictures_of(tables, predictions, model),
         lambda figures: barrier_page(tables, predictions, title, source, frame=frame, model=model, figures=figures),
-        ('analysis.json', summary),
-        'analysis of predictions',
+        (FOLDER['summary'], summary),
+        FOLDER['what'],
         overwrite=overwrite,
         tell=tell,
     )

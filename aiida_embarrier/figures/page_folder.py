@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,14 @@ from aiida_embarrier.figures.style import save
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from matplotlib.figure import Figure
 
     from aiida_embarrier.figures.page import Picture
 
-__all__ = ('check_folder', 'write_folder')
+__all__ = ('check_folder', 'write_files', 'write_folder')
 
 #: What is written: files, and folders with files that end so.
 _PAGE = 'index.html'
@@ -90,11 +91,9 @@ def write_folder(
     :raises OSError: see :func:`check_folder`.
     """
     name_of_summary, content = summary
-    path = check_folder(folder, overwrite=overwrite, summary=name_of_summary, what=what)
-    with tempfile.TemporaryDirectory(prefix=f'.{path.name}-', dir=path.absolute().parent) as temporary:
-        new = Path(temporary) / 'new'
+    with _made_whole(folder, overwrite=overwrite, summary=name_of_summary, what=what) as new:
         for name in _FOLDERS:
-            (new / name).mkdir(parents=True)
+            (new / name).mkdir()
         for name, table in tables.items():
             table.to_csv(new / 'tables' / f'{name}.csv', index=False)
         figures = {}
@@ -108,10 +107,51 @@ def write_folder(
         (new / _PAGE).write_text(page(figures), encoding='utf8')
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         (new / name_of_summary).write_text(text + '\n', encoding='utf8')
-        # somebody else may have been quicker
-        check_folder(path, overwrite=overwrite, summary=name_of_summary, what=what)
+    return _files_in(Path(folder))
+
+
+def write_files(
+    folder: str | os.PathLike[str],
+    files: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+    summary: str = 'statistics.json',
+    what: str = 'statistics',
+) -> list[Path]:
+    """Write a page that was made elsewhere into a folder of its own; it is there with all files or not at all.
+
+    :param folder: to make; the one around it is there.
+    :param files: contents by names, those of a folder that :func:`write_folder` wrote.
+    :param overwrite: replace a folder with such a page.
+    :param summary: name of the file with the summary.
+    :param what: what the page shows, for messages.
+    :return: the files.
+    :raises OSError: see :func:`check_folder`.
+    """
+    with _made_whole(folder, overwrite=overwrite, summary=summary, what=what) as new:
+        for name, content in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(content)
+    return _files_in(Path(folder))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.rglob('*') if entry.is_file())
+
+
+@contextmanager
+def _made_whole(folder: str | os.PathLike[str], **how: Any) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of another one when the block is done.
+
+    :param how: other parameters of :func:`check_folder`.
+    """
+    path = check_folder(folder, **how)
+    with tempfile.TemporaryDirectory(prefix=f'.{path.name}-', dir=path.absolute().parent) as temporary:
+        new = Path(temporary) / 'new'
+        new.mkdir()
+        yield new
+        check_folder(path, **how)  # somebody else may have been quicker
         _replace(path, new, Path(temporary) / 'old')
-    return sorted(entry for entry in path.rglob('*') if entry.is_file())
 
 
 def _replace(path: Path, new: Path, old: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs that analyse predicted barriers, and the file with their tables."""
+"""Jobs that analyse predicted barriers, the file with their tables, and the folder with their page."""
 
 from __future__ import annotations
 
@@ -9,14 +9,38 @@ import pandas as pd
 from pydantic import Field
 
 from aiida_embarrier.jobs.plain import PlainJob, PlainResult
+from aiida_embarrier.jobs.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ('ANALYSIS_FILE', 'BarrierAnalysisJob', 'BarrierAnalysisResult', 'tables_from_json', 'tables_to_json')
+__all__ = (
+    'ANALYSIS_FILE',
+    'FIGURES_FOLDER',
+    'AnalysisFigures',
+    'BarrierAnalysisJob',
+    'BarrierAnalysisResult',
+    'tables_from_json',
+    'tables_to_json',
+)
 
 #: All tables of an analysis, see :func:`tables_to_json`.
 ANALYSIS_FILE = 'barrier_analysis.json'
+#: Folder with the page, pictures and tables, see :func:`~aiida_embarrier.figures.barrier_page.write_barrier_analysis`.
+FIGURES_FOLDER = 'barrier_analysis'
+
+
+class AnalysisFigures(Schema):
+    """The page and the pictures of an analysis.
+
+    :param title: heading of the page.
+    :param source: what the page names as the source of the dataset.
+    :param model: label of the model that is shown where only one can be; None for the best one.
+    """
+
+    title: str = 'Predicted migration barriers'
+    source: str | None = None
+    model: str | None = None
 
 
 class BarrierAnalysisJob(PlainJob):
@@ -29,6 +53,7 @@ class BarrierAnalysisJob(PlainJob):
     :param thresholds: in eV, below which a barrier counts as low.
     :param ranges: limits of ranges of known barriers, in eV.
     :param compare_hops: whether equivalent hops are sought for the report of what leaks.
+    :param figures: what page and pictures are to show; None for tables alone.
     """
 
     job: Literal['barrier_analysis'] = 'barrier_analysis'
@@ -39,19 +64,22 @@ class BarrierAnalysisJob(PlainJob):
     thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.65], min_length=1)
     ranges: list[float] = Field(default_factory=lambda: [0.25, 0.5, 1.0, 2.0], min_length=1)
     compare_hops: bool = True
+    figures: AnalysisFigures | None = None
 
 
 class BarrierAnalysisResult(PlainResult):
-    """What was analysed; the tables lie beside it.
+    """What was analysed; tables and figures lie beside it.
 
     :param n_rows: rows that were predicted.
     :param models: their labels.
     :param tables: names of the tables.
+    :param figures: files in the folder with the figures, where such were asked for.
     """
 
     n_rows: int = 0
     models: list[str] = Field(default_factory=list)
     tables: list[str] = Field(default_factory=list)
+    figures: list[str] = Field(default_factory=list)
 
 
 def tables_to_json(tables: Mapping[str, pd.DataFrame]) -> str:

@@ -43,7 +43,7 @@ def run_here(
 
     :param files: what the job reads, by names.
     :param schema: of the answer.
-    :param wanted: names of files that the job writes.
+    :param wanted: names of files that the job writes, and of folders: of these all files come, by their paths.
     :param on_progress: called from another thread with each line of progress of the job, see
         :mod:`aiida_embarrier.jobs.progress`; where it is None, lines for people go to standard error if that is a
         terminal.
@@ -68,7 +68,12 @@ def run_here(
         result = schema.model_validate_json((folder / RESULT_FILE).read_text(encoding='utf8'))
         if result.error is not None:
             raise WorkerError(result.error)
-        return result, {own: (folder / own).read_bytes() for own in wanted}
+        paths = [path for own in wanted for path in _files_of(folder / own)]
+        return result, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [found for found in path.rglob('*') if found.is_file()] if path.is_dir() else [path]
 
 
 @contextmanager

@@ -54,9 +54,15 @@ class BarrierModelWorkChain(WorkChain):
         spec.output_namespace('jobs', dynamic=True, required=False, help='How the jobs went.', valid_type=Dict)
         spec.expose_outputs(PathFeaturesWorkChain, include=('features',))
         spec.expose_outputs(FitBarrierModelWorkChain, include=('model', 'predictions', 'comparison', 'results'))
-        spec.expose_outputs(BarrierAnalysisCalculation, include=('analysis',))
+        spec.expose_outputs(BarrierAnalysisCalculation, include=('analysis', 'figures'))
         spec.exit_code(401, 'ERROR_FEATURES', message='The paths were not described: work chain {pk} says: {message}')
         spec.exit_code(402, 'ERROR_FIT', message='The models were not fitted: work chain {pk} says: {message}')
+        spec.exit_code(
+            403,
+            'ERROR_ANALYSIS',
+            message='Models and predictions are there, but the analysis of these or its figures are not '
+            '(`aiida-embarrier resume` makes them): job {pk} says: {message}',
+        )
 
     @classmethod
     def get_builder_from(
@@ -149,7 +155,14 @@ class BarrierModelWorkChain(WorkChain):
         """Say where the models err."""
         options = self.inputs.options.get_dict() if 'options' in self.inputs else {}
         given = self.inputs.parameters.get_dict()
-        parameters = {name: given[name] for name in ('n_resamples',) if name in given}
+        shown = {
+            'title': given.get('title'),
+            'source': self.inputs.dataset.base.attributes.get('source'),
+            'model': given.get('fit'),
+        }
+        parameters = {'figures': {name: value for name, value in shown.items() if value is not None}}
+        if 'n_resamples' in given:
+            parameters['n_resamples'] = given['n_resamples']
         node = self.submit(
             BarrierAnalysisCalculation,
             code=self.inputs.code,
@@ -158,15 +171,19 @@ class BarrierModelWorkChain(WorkChain):
             parameters=Dict(parameters),
             metadata={'options': options},
         )
+        self.report(f'job {node.pk} analyses the predictions')
         return self.to_context(analysis=node)
 
-    def inspect_analysis(self) -> None:
-        """Attach the analysis; a model is worth as much without it."""
+    def inspect_analysis(self) -> ExitCode | None:
+        """Attach the analysis and its figures, as far as they are there."""
         job = self.ctx.analysis
-        if job.is_finished_ok:
-            self.out('analysis', job.outputs.analysis)
-        else:
-            self.report(f'the predictions were not analysed: job {job.pk} says: {why(job)}')
+        self.out_many(self.exposed_outputs(job, BarrierAnalysisCalculation))
+        if 'results' in job.outputs:
+            self.out('jobs.analysis', job.outputs.results)
+        if not job.is_finished_ok:
+            failed: ExitCode = self.exit_codes.ERROR_ANALYSIS.format(pk=job.pk, message=why(job))
+            return failed
+        return None
 
 
 #: Inputs that the jobs of both chains take.

@@ -71,6 +71,9 @@ def test_model(run, write, worker_code, tmp_path):
     assert '27 in' in shown
     lines = [line.split()[:3] for line in shown.splitlines()]
     assert ['chemistry', 'family_group', '40'] in lines
+    assert f'aiida-embarrier model analyse {found["pk"]} -o FOLDER' in shown
+    run('model', 'analyse', found['pk'], '-o', 'analysis')
+    assert '<h1>medians</h1>' in (tmp_path / 'analysis' / 'index.html').read_text()
     run('plot', found['pk'], '-o', 'parity.png')
     assert (tmp_path / 'parity.png').stat().st_size > 10_000
     model = found['results']['nodes']['model']

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from aiida.orm import FolderData, SinglefileData
 from barrier_predictions import predicted_rows, predictions_of
 
 from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.table import TableData
 from aiida_embarrier.datasets.tables import write_parquet
 from aiida_embarrier.jobs import here
+from aiida_embarrier.jobs.barrier_analysis import tables_to_json
 from aiida_embarrier.prediction.analysis import analyse
 from aiida_embarrier.worker.plain import run_plain_job
 
@@ -73,12 +75,38 @@ def test_nodes(run, at_hand):
     assert "predictions without 'model' cannot be analysed" in text
 
 
+def test_the_analysis_of_a_process(run, make_calcjob_node, tmp_path):
+    """Tables and folder are those that it made; nothing is computed."""
+    tables = analyse(PREDICTIONS, FRAME, n_resamples=20, compare_hops=False)
+    (tmp_path / 'made' / 'figures').mkdir(parents=True)
+    for name in ('index.html', 'analysis.json', 'figures/parity.png'):
+        (tmp_path / 'made' / name).write_bytes(f'{name} of before'.encode())
+    outputs = {'analysis': SinglefileData.from_string(tables_to_json(tables), 'barrier_analysis.json')}
+    node = make_calcjob_node('embarrier.barrier_analysis', {}, outputs=dict(outputs))
+    assert f'{tables["comparison"]["mae_eV"].iloc[0]:.3f}' in run('model', 'analyse', node.pk)
+    assert f'node {node.pk} has no output `figures`' in run('model', 'analyse', node.pk, '-o', 'analysis', code=1)
+    outputs = {name: value.clone() for name, value in outputs.items()}
+    node = make_calcjob_node(
+        'embarrier.barrier_analysis', {}, outputs={**outputs, 'figures': FolderData(tree=tmp_path / 'made')}
+    )
+    found = json.loads(run('model', 'analyse', node.pk, '-o', 'analysis', '--format', 'json'))
+    assert found['files'] == [f'analysis/{name}' for name in ('analysis.json', 'figures/parity.png', 'index.html')]
+    assert (tmp_path / 'analysis' / 'figures' / 'parity.png').read_text() == 'figures/parity.png of before'
+    assert 'replace it with --overwrite' in run('model', 'analyse', node.pk, '-o', 'analysis', code=1)
+    assert 'written' in run('model', 'analyse', node.pk, '-o', 'analysis', '--overwrite')
+    text = run('model', 'analyse', node.pk, '--resamples', 3, code=2)
+    assert 'are for a new analysis: name the dataset that was predicted with --data' in text
+    table = TableData(PREDICTIONS).store()
+    assert f'node {table.pk} has no output `analysis`: name the dataset' in run('model', 'analyse', table.pk, code=1)
+
+
 def test_what_is_refused(run, files, at_hand, tmp_path):
     (tmp_path / 'rubbish.parquet').write_bytes(b'no table')
     options = ('--data', 'barriers.parquet')
     assert 'rubbish.parquet holds no table' in run('model', 'analyse', 'rubbish.parquet', *options, code=1)
     assert "there is no file 'gone.parquet'" in run('model', 'analyse', 'gone.parquet', *options, code=1)
     assert 'are for the folder that --output writes' in run('model', 'analyse', *files, '--title', 'x', code=2)
-    text = run('model', 'analyse', *files, *FAST, '-o', 'analysis', '--model', 'forest', code=2)
+    assert 'is a file: name the dataset' in run('model', 'analyse', 'predictions.parquet', code=2)
+    text = run('model', 'analyse', *files, *FAST, '-o', 'analysis', '--model', 'forest', code=1)
     assert "there is no model 'forest': choose from median, trees" in text
     assert not (tmp_path / 'analysis').exists()

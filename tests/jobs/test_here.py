@@ -12,7 +12,7 @@ from aiida_embarrier.jobs.barriers_here import barrier_files
 from aiida_embarrier.jobs.here import WorkerError, run_here
 from aiida_embarrier.jobs.learning import ModelCard
 from aiida_embarrier.jobs.model_files import ModelFilesError, barrier_card
-from aiida_embarrier.jobs.schemas import PROGRESS_FILE
+from aiida_embarrier.jobs.schemas import PROGRESS_FILE, RESULT_FILE
 from aiida_embarrier.jobs.scoring import ScoreBarriersJob, ScoreBarriersResult
 
 JOB = ScoreBarriersJob(table='judged.parquet')
@@ -29,6 +29,20 @@ def test_a_worker_that_dies(monkeypatch):
     monkeypatch.setattr(subprocess, 'run', lambda *_, **__: dead)
     with pytest.raises(WorkerError, match=r'without results \(-9\): Killed'):
         run_here(JOB, {}, ScoreBarriersResult, [])
+
+
+def test_files_of_folders_come_too(monkeypatch):
+    def run(command, **_):
+        folder = Path(command[2]).parent
+        (folder / 'pictures' / 'small').mkdir(parents=True)
+        for name in ('pictures/a.png', 'pictures/small/b.png', 'one.json', 'other.json'):
+            (folder / name).write_bytes(name.encode())
+        (folder / RESULT_FILE).write_text(ScoreBarriersResult().model_dump_json())
+        return SimpleNamespace(returncode=0, stderr='')
+
+    monkeypatch.setattr(subprocess, 'run', run)
+    _, files = run_here(JOB, {}, ScoreBarriersResult, ['one.json', 'pictures'])
+    assert files == {name: name.encode() for name in ('one.json', 'pictures/a.png', 'pictures/small/b.png')}
 
 
 def test_a_package_without_its_model(monkeypatch, tmp_path):

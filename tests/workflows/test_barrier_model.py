@@ -11,6 +11,7 @@ from aiida.manage import get_manager
 from aiida.orm import Dict, SinglefileData
 from barrier_paths import hops, path_rows
 
+from aiida_embarrier.calculations.barrier_analysis import BarrierAnalysisCalculation
 from aiida_embarrier.calculations.prediction import (
     BarrierModelCalculation,
     PathFeaturesCalculation,
@@ -40,7 +41,7 @@ def dataset(n=20, **entries):
 
 @pytest.mark.slow
 def test_from_a_dataset_to_predictions(worker_code):
-    rows = dataset(40)
+    rows = dataset(40, source='made up')
     forest = {'label': 'forest', 'model': 'extra_trees', 'settings': {'n_trees': 10}}
     parameters = {
         **PARAMETERS,
@@ -53,7 +54,9 @@ def test_from_a_dataset_to_predictions(worker_code):
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
-    assert set(outputs) == {'features', 'jobs', 'model', 'predictions', 'comparison', 'results', 'analysis'}
+    assert set(outputs) == {
+        *('features', 'jobs', 'model', 'predictions', 'comparison', 'results', 'analysis', 'figures')
+    }
     errors = outputs['comparison'].table.set_index(['model', 'validation'])['mae_eV']
     assert len(errors) == 6
     assert errors['forest', 'family_group'] < 0.7 * errors['median', 'family_group']  # it knows the ion
@@ -67,6 +70,12 @@ def test_from_a_dataset_to_predictions(worker_code):
     assert outputs['results']['n_fits'] == 3 * 7 + 1
     tables = tables_from_json(outputs['analysis'].get_content())
     assert set(tables['comparison']['model']) == {'median', 'chemsys_median', 'forest'}
+    pages = outputs['figures'].base.repository
+    summary = json.loads(pages.get_object_content('analysis.json'))
+    assert (summary['title'], summary['source'], summary['model']) == (PARAMETERS['title'], 'made up', 'forest')
+    assert pages.get_object_content('figures/parity.png', 'rb').startswith(b'\x89PNG')
+    assert outputs['figures'].creator.uuid == outputs['analysis'].creator.uuid
+    assert set(outputs['jobs']) == {'features', 'analysis'}
     # everything was made by jobs from the dataset
     job = model.creator
     assert job.process_type == 'aiida.calculations:embarrier.barrier_model'
@@ -209,6 +218,37 @@ def test_a_model_of_properties_predicts_no_barriers(worker_code):
     builder.code, builder.dataset, builder.model = worker_code, dataset(), model()
     with pytest.raises(ValueError, match='the model predicts properties of crystals'):
         instantiate_process(get_manager().get_runner(), builder)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'retrieved'),
+    [({}, {'barrier_analysis.json'}), ({'figures': {}}, {'barrier_analysis.json', 'barrier_analysis'})],
+)
+def test_figures_are_drawn_where_asked_for(prepared, parameters, retrieved):
+    tables = {'dataset': dataset(), 'predictions': TableData(pd.DataFrame({'name': ['a']}))}
+    job, calc = prepared(BarrierAnalysisCalculation, parameters=Dict(parameters), **tables)
+    assert (job['figures'] is not None) == ('figures' in parameters)
+    assert set(calc.retrieve_temporary_list) == retrieved
+    with pytest.raises(ValueError, match='heading'):
+        prepared(BarrierAnalysisCalculation, parameters=Dict({'figures': {'heading': 'x'}}), **tables)
+
+
+@pytest.mark.parametrize('left', [{'analysis'}, set()])
+def test_an_analysis_that_failed_is_told(worker_code, make_calcjob_node, left):
+    """Not in silence, and with what there is."""
+    builder = BarrierModelWorkChain.get_builder_from(worker_code, dataset(), PARAMETERS)
+    chain = instantiate_process(get_manager().get_runner(), builder)
+    chain.ctx.analysis = make_calcjob_node(
+        'embarrier.barrier_analysis',
+        {},
+        outputs={name: SinglefileData(io.BytesIO(b'{}')) for name in left},
+        exit_status=BarrierAnalysisCalculation.exit_codes.ERROR_WORKER.status,
+        exit_message='The worker failed: no width',
+    )
+    code = chain.inspect_analysis()
+    assert code.status == 403
+    assert f'job {chain.ctx.analysis.pk} says: The worker failed: no width' in code.message
+    assert set(chain.outputs) == left
 
 
 @pytest.mark.parametrize('cls', [PathFeaturesWorkChain, FitBarrierModelWorkChain])

@@ -29,13 +29,14 @@ COLUMNS = (
 
 EXAMPLES = """\b
 Examples:
+  aiida-embarrier model analyse PK -o analysis/
   aiida-embarrier model analyse PK --data barriers.json.gz -o analysis/
   aiida-embarrier model analyse predictions.parquet --data barriers.json.gz --format json"""
 
 
 @click.command('analyse', epilog=EXAMPLES)
 @click.argument('predictions', metavar='FILE-OR-NODE')
-@click.option('--data', 'dataset', required=True, metavar='FILE-OR-NODE', help='The dataset that was predicted.')
+@click.option('--data', 'dataset', metavar='FILE-OR-NODE', help='The dataset that was predicted.')
 @click.option(
     '-o',
     '--output',
@@ -47,59 +48,117 @@ Examples:
 @click.option('--model', metavar='LABEL', help='Shown where only one can be; the best one unless given.')
 @click.option('--title', help='Heading of the page.')
 @click.option('--source', metavar='TEXT', help='What the page names as the source, such as a citation.')
-@click.option('--resamples', type=click.IntRange(min=1), default=2000, show_default=True, help='Of the bootstrap.')
+@click.option('--resamples', type=click.IntRange(min=1), help='Of the bootstrap; 2000 unless given.')
 @click.option('-p', '--profile', metavar='NAME', envvar='AIIDA_PROFILE', help='AiiDA profile to look for nodes in.')
 @FORMAT
 def command(
     predictions: str,
-    dataset: str,
+    dataset: str | None,
     output: Path | None,
     overwrite: bool,
     model: str | None,
     title: str | None,
     source: str | None,
-    resamples: int,
+    resamples: int | None,
     profile: str | None,
     output_format: str,
 ) -> None:
     """Analyse predictions of models of barriers: errors by label, by what is new, and within crystals.
 
     FILE-OR-NODE is a parquet file with predictions, which needs no AiiDA profile, a table, or a process that made one.
+    Without --data it is a process that analysed its predictions, such as one of `launch barrier-model`: its tables are
+    shown, and the folder is that of its page and pictures.
     """
+    if output is not None:
+        from aiida_embarrier.figures.barrier_page import FOLDER
+        from aiida_embarrier.figures.page_folder import check_folder, write_files
+
+        check_folder(output, overwrite=overwrite, **FOLDER)
+    elif overwrite or title is not None or source is not None or model is not None:
+        raise click.UsageError('--overwrite, --model, --title and --source are for the folder that --output writes')
+    shown = {'model': model, 'title': title, 'source': source}
+    figures = None if output is None else {key: value for key, value in shown.items() if value is not None}
+    if dataset is not None:
+        tables, files = _analysed(predictions, dataset, profile, figures, resamples)
+    elif figures or resamples is not None:
+        raise click.UsageError(
+            '--model, --title, --source and --resamples are for a new analysis: name the dataset that was predicted '
+            'with --data'
+        )
+    else:
+        tables, files = _stored(predictions, profile, figures is not None)
+    written = None if output is None else write_files(output, files, overwrite=overwrite, **FOLDER)
+    if output_format == 'json':
+        found: dict[str, Any] = {
+            name: table.astype(object).where(table.notna(), None).to_dict('records') for name, table in tables.items()
+        }
+        echo_json({'tables': found, **({} if written is None else {'files': written})})
+        return
+    echo_table(tables['comparison'].to_dict('records'), COLUMNS)
+    if output is not None:
+        click.echo(f'\nwritten: {output / "index.html"}, and tables and figures beside it')
+
+
+def _analysed(
+    predictions: str, dataset: str, profile: str | None, figures: dict[str, str] | None, resamples: int | None
+) -> tuple[dict[str, pd.DataFrame], dict[str, bytes]]:
+    """Return the tables of a new analysis, and the files of its folder if figures are asked for."""
     from aiida_embarrier.cli.dataset.loading import load_frame
     from aiida_embarrier.datasets.tables import write_parquet
-    from aiida_embarrier.figures.page_folder import check_folder
     from aiida_embarrier.jobs.barrier_analysis import (
         ANALYSIS_FILE,
+        FIGURES_FOLDER,
         BarrierAnalysisJob,
         BarrierAnalysisResult,
         tables_from_json,
     )
     from aiida_embarrier.jobs.here import WorkerError, run_here
 
-    if output is not None:
-        check_folder(output, overwrite=overwrite, summary='analysis.json', what='analysis of predictions')
-    elif overwrite or title is not None or source is not None or model is not None:
-        raise click.UsageError('--overwrite, --model, --title and --source are for the folder that --output writes')
-    predicted = _predictions(predictions, profile)
-    frame = load_frame(dataset, profile).frame
-    job = BarrierAnalysisJob(dataset='dataset.parquet', predictions='predictions.parquet', n_resamples=resamples)
-    files = {'dataset.parquet': write_parquet(frame), 'predictions.parquet': write_parquet(predicted)}
+    job = BarrierAnalysisJob(
+        dataset='dataset.parquet',
+        predictions='predictions.parquet',
+        figures=figures,
+        **({} if resamples is None else {'n_resamples': resamples}),
+    )
+    given = {
+        job.predictions: write_parquet(_predictions(predictions, profile)),
+        job.dataset: write_parquet(load_frame(dataset, profile).frame),
+    }
+    wanted = [ANALYSIS_FILE] if figures is None else [ANALYSIS_FILE, FIGURES_FOLDER]
     try:
-        _, written = run_here(job, files, BarrierAnalysisResult, [ANALYSIS_FILE])
+        _, written = run_here(job, given, BarrierAnalysisResult, wanted)
     except WorkerError as error:
         raise click.ClickException(str(error)) from error
-    tables = tables_from_json(written[ANALYSIS_FILE].decode())
-    drawn = None if output is None else _write(output, overwrite, tables, predicted, frame, model, title, source)
-    if output_format == 'json':
-        found: dict[str, Any] = {
-            name: table.astype(object).where(table.notna(), None).to_dict('records') for name, table in tables.items()
-        }
-        echo_json({'tables': found, **({} if drawn is None else {'files': drawn})})
-        return
-    echo_table(tables['comparison'].to_dict('records'), COLUMNS)
-    if output is not None:
-        click.echo(f'\nwritten: {output / "index.html"}, and tables and figures beside it')
+    tables = tables_from_json(written.pop(ANALYSIS_FILE).decode())
+    return tables, {name.removeprefix(f'{FIGURES_FOLDER}/'): content for name, content in written.items()}
+
+
+def _stored(
+    identifier: str, profile: str | None, with_figures: bool
+) -> tuple[dict[str, pd.DataFrame], dict[str, bytes]]:
+    """Return the tables of a process that analysed its predictions, and the files of its folder if asked for."""
+    if Path(identifier).is_file():
+        raise click.UsageError(f'{identifier} is a file: name the dataset that was predicted with --data')
+    from aiida.orm import ProcessNode
+
+    from aiida_embarrier.cli.params import find_node, load_profile
+    from aiida_embarrier.jobs.barrier_analysis import tables_from_json
+
+    load_profile(profile)
+    node = find_node(identifier)
+    outputs = node.outputs if isinstance(node, ProcessNode) else ()
+    for name in ('analysis', *(['figures'] if with_figures else [])):
+        if name not in outputs:
+            raise click.ClickException(
+                f'node {node.pk} has no output `{name}`: name the dataset that was predicted with --data, for a new '
+                'analysis'
+            )
+    tables = tables_from_json(node.outputs.analysis.get_content())
+    if not with_figures:
+        return tables, {}
+    repository = node.outputs.figures.base.repository
+    names = [str(folder / name) for folder, _, files in repository.walk() for name in files]
+    return tables, {name: repository.get_object_content(name, 'rb') for name in names}
 
 
 def _predictions(identifier: str, profile: str | None) -> pd.DataFrame:
@@ -126,30 +185,3 @@ def _predictions(identifier: str, profile: str | None) -> pd.DataFrame:
     if not isinstance(node, TableData):
         raise click.ClickException(f'node {node.pk} holds no predictions of barriers: name a process that made some')
     return node.table
-
-
-def _write(
-    output: Path,
-    overwrite: bool,
-    tables: dict[str, pd.DataFrame],
-    predictions: pd.DataFrame,
-    frame: pd.DataFrame,
-    model: str | None,
-    title: str | None,
-    source: str | None,
-) -> list[Path]:
-    from aiida_embarrier.figures.barrier_page import write_barrier_analysis
-
-    labels = sorted(set(predictions['model']))
-    if model is not None and model not in labels:
-        raise click.BadParameter(f'there is no model {model!r}: choose from {", ".join(labels)}', param_hint='--model')
-    return write_barrier_analysis(
-        output,
-        tables,
-        predictions,
-        title or 'Predicted migration barriers',
-        source,
-        frame=frame,
-        model=model,
-        overwrite=overwrite,
-    )

@@ -31,7 +31,7 @@ _OF_RESULTS = (
     'peak_memory_mb',
     'warnings',
 )
-_NODES = ('model', 'predictions', 'comparison', 'features')
+_NODES = ('model', 'predictions', 'comparison', 'features', 'analysis', 'figures')
 
 
 #: Of networks, a row for each fit.
@@ -71,6 +71,9 @@ def echo(description: dict[str, Any]) -> None:
         'model': None if 'model' not in nodes else f'{nodes["model"]}, {description["fitted"]}',
         'rows': ', '.join(f'{part} {n}' for part, n in rows.items()) or None,
         'fits': None if not fits else f'{fits} in {seconds:.3g} s',
+        'figures': None
+        if 'figures' not in nodes
+        else f'{nodes["figures"]}, written by `aiida-embarrier model analyse {description["pk"]} -o FOLDER`',
     }
     echo_pairs({key: value for key, value in pairs.items() if value is not None})
     echo_barrier_scores(description['scores'] or [])
