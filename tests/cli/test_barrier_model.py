@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from aiida.orm import Dict
 from barrier_paths import path_rows
 from learned_models import write_model_folder
 
@@ -84,6 +85,13 @@ def test_model(run, write, worker_code, tmp_path):
     card = json.loads(run('model', 'show', 'exported', '--format', 'json'))
     assert (card['kind'], card['licence']) == ('barrier', 'MIT')
     assert f'model {model} ' not in run('model', 'import', 'exported')  # another card
+
+
+def test_a_failed_analysis_is_shown(run, make_calcjob_node):
+    node = make_calcjob_node(
+        'embarrier.barrier_model', {}, outputs={'results': Dict({})}, exit_status=403, exit_message='no figures'
+    )
+    assert 'failed: no figures' in run('show', node.pk)
 
 
 @pytest.mark.slow

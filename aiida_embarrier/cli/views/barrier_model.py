@@ -57,6 +57,7 @@ def describe(node: ProcessNode) -> dict[str, Any]:
     return {
         'pk': node.pk,
         'uuid': node.uuid,
+        'exit_message': node.exit_message,
         'nodes': {name: node.outputs[name].pk for name in _NODES if name in node.outputs},
         **{name: results.get(name) for name in _OF_RESULTS},
     }
@@ -85,6 +86,8 @@ def echo(description: dict[str, Any]) -> None:
         click.echo(f'\nleft out: {name}: {reason}')
     for warning in description['warnings'] or []:
         click.echo(f'\nwarning: {warning}')
+    if description['exit_message']:
+        click.echo(f'\nfailed: {description["exit_message"]}')
 
 
 def draw(node: ProcessNode) -> Figure:
