@@ -22,8 +22,9 @@ __all__ = ('best_model', 'pictures_of')
 _LOW = 2.0
 
 _PARITY = (
-    'Each row once, at the mean over seeds, with its interval, below the scores of all predictions; rows that are '
-    'flagged as unlike those that were learned from in another colour; bands of 0.1 and 0.3 eV around the diagonal.'
+    'Each row once, at the mean over seeds, with its interval; the scores are those of the predictions of all seeds. '
+    'Rows that are flagged as unlike those that were learned from in another colour; bands of 0.1 and 0.3 eV around '
+    'the diagonal.'
 )
 
 

@@ -114,17 +114,17 @@ def write_files(
     folder: str | os.PathLike[str],
     files: Mapping[str, bytes],
     *,
+    summary: str,
+    what: str,
     overwrite: bool = False,
-    summary: str = 'statistics.json',
-    what: str = 'statistics',
 ) -> list[Path]:
     """Write a page that was made elsewhere into a folder of its own; it is there with all files or not at all.
 
     :param folder: to make; the one around it is there.
     :param files: contents by names, those of a folder that :func:`write_folder` wrote.
-    :param overwrite: replace a folder with such a page.
     :param summary: name of the file with the summary.
     :param what: what the page shows, for messages.
+    :param overwrite: replace a folder with such a page.
     :return: the files.
     :raises OSError: see :func:`check_folder`.
     """

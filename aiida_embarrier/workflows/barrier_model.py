@@ -157,7 +157,7 @@ class BarrierModelWorkChain(WorkChain):
         given = self.inputs.parameters.get_dict()
         shown = {
             'title': given.get('title'),
-            'source': self.inputs.dataset.base.attributes.get('source'),
+            'source': self.inputs.dataset.base.attributes.get('source', None),
             'model': given.get('fit'),
         }
         parameters = {'figures': {name: value for name, value in shown.items() if value is not None}}
