@@ -94,6 +94,13 @@ def test_a_failed_analysis_is_shown(run, make_calcjob_node):
     assert 'failed: no figures' in run('show', node.pk)
 
 
+def test_scores_of_a_split_have_no_folds(run, make_calcjob_node):
+    score = {'model': 'median', 'validation': 'test', 'n': 5, 'seeds': [0], 'values': {}}
+    node = make_calcjob_node('embarrier.barrier_model', {}, outputs={'results': Dict({'scores': [score]})})
+    lines = [line.split() for line in run('show', node.pk).splitlines()]
+    assert ['median', 'test', '5', '-', '-', '-', '-', '-'] in lines
+
+
 @pytest.mark.slow
 def test_what_is_launched(run, write, worker_code, tmp_path, monkeypatch):
     started = []

@@ -30,7 +30,8 @@ SCORES = (
     Column('model', 'model', width=40),
     Column('validation', 'validation'),
     Column('rows', 'n', 'd'),
-    Column('folds', lambda row: None if row['folds'] is None else f'{row["folds"]} × {len(row["seeds"])} seed(s)'),
+    # those that a split names were predicted in no folds
+    Column('folds', lambda row: f'{row["folds"]} × {len(row["seeds"])} seed(s)' if row.get('folds') else None),
     Column('MAE (eV)', lambda row: _estimate(row, 'mae_eV', 3)),
     Column('RMSE (eV)', lambda row: _estimate(row, 'rmse_eV', 3)),
     Column('R²', lambda row: _estimate(row, 'r2', 3)),
