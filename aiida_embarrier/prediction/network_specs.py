@@ -7,20 +7,17 @@ from typing import Literal
 
 from aiida_embarrier.jobs.learning import ARCHITECTURES, Architecture, GraphSettings, TrainingSettings
 
-__all__ = ('IMAGES', 'NETWORKS', 'GraphKind', 'NetworkSpec', 'spec_of')
+__all__ = ('NETWORKS', 'GraphKind', 'NetworkSpec', 'spec_of')
 
 #: `initial` and `final`: the crystal with the ion at that end. `composite`: with the ion at five points at once.
-#: `local`: what surrounds these five points in the composite. `image_0` to `image_4`: what surrounds the ion, which is
-#: marked, where it stands at one of the five points.
-GraphKind = Literal['initial', 'final', 'composite', 'local', 'image_0', 'image_1', 'image_2', 'image_3', 'image_4']
-
-#: The graphs of images with the ion marked, in path order, each with the fraction of the path where the ion stands.
-IMAGES: dict[GraphKind, float] = {'image_0': 0.0, 'image_1': 0.25, 'image_2': 0.5, 'image_3': 0.75, 'image_4': 1.0}
+#: `local`: what surrounds these five points in the composite. `images`: side by side, without a bond between them, what
+#: surrounds the ion at each of the five points; the ion is marked.
+GraphKind = Literal['initial', 'final', 'composite', 'local', 'images']
 
 #: How the features of graphs become those of a path. `single`: there is one graph. `add`, `sub`: sum, and first minus
 #: second. `concat`: a linear map of both side by side. `delta`: one of the first, and of first minus second behind
-#: layers of their own. `profile`: the ion has an energy in each, and the barrier is how far these are apart, and a
-#: linear map of the mean of its features.
+#: layers of their own. `profile`: the ion has an energy in each image, and the barrier is how far these are apart, and
+#: a linear map of the mean of its features.
 Combination = Literal['single', 'add', 'sub', 'concat', 'delta', 'profile']
 
 
@@ -107,7 +104,7 @@ NETWORKS = {
         _scratch('scratch_cc', 'concat'),
         NetworkSpec(
             'profile',
-            tuple(IMAGES),
+            ('images',),
             'profile',
             attention=False,
             head_layers=2,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from aiida_embarrier.learning.graph import CrystalGraph
 from aiida_embarrier.learning.graph_store import graphs_of
 from aiida_embarrier.learning.loaders import MOST_ROWS
 from aiida_embarrier.learning.sizes import batches_by_size, n_angles
-from aiida_embarrier.prediction.network_specs import IMAGES, GraphKind
+from aiida_embarrier.prediction.network_specs import GraphKind
 from aiida_embarrier.prediction.paths import N_COMPOSITE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-    from pymatgen.core import Structure
+    from numpy.typing import ArrayLike
 
     from aiida_embarrier.jobs.learning import GraphSettings
     from aiida_embarrier.learning.batches import Batch
@@ -36,23 +36,29 @@ __all__ = ('PathBatch', 'PathItems', 'crystal_table', 'path_graphs', 'surroundin
 LOCAL = {'n_neighbours': 6, 'cutoff': 3.0}
 
 
-def crystal_table(paths: Sequence[MigrationPath], kind: GraphKind) -> pd.DataFrame:
+def crystal_table(paths: Sequence[MigrationPath], kind: Literal['initial', 'final', 'composite']) -> pd.DataFrame:
     """Return the crystal of each path that becomes its graph, as datasets of properties hold crystals.
 
     :returns: columns `name`, `lattice`, `species` and `frac_coords`; the ion comes first, in a composite five times in
         the order of the path, and the host's atoms follow in theirs.
-    :raises ValueError: for a kind of graph that there is not.
+    :raises ValueError: for a kind of graph that is not one crystal.
     """
-    if kind not in get_args(GraphKind):
-        raise ValueError(f'there is no graph {kind!r} of a path: choose from {", ".join(get_args(GraphKind))}')
-    places: dict[GraphKind, float] = {'initial': 0.0, 'final': 1.0, **IMAGES}
-    crystals: list[Structure] = [path.structure(places[kind]) if kind in places else path.composite() for path in paths]
+    if kind == 'composite':
+        return _crystals(paths, np.linspace(0, 1, N_COMPOSITE), 0.0)
+    if kind not in (fractions := {'initial': 0.0, 'final': 1.0}):
+        raise ValueError(f'there is no crystal {kind!r} of a path: choose from initial, final, composite')
+    return _crystals(paths, [fractions[kind]], fractions[kind])
+
+
+def _crystals(paths: Sequence[MigrationPath], ions: ArrayLike, host: float) -> pd.DataFrame:
+    """Return crystals with the ion at some fractions of its path at once, and the host as it is at one of them."""
+    n_ions = len(np.atleast_1d(ions))
     return pd.DataFrame(
         {
             'name': [path.name for path in paths],
-            'lattice': [to_json(crystal.lattice.matrix) for crystal in crystals],
-            'species': [to_json([site.specie.symbol for site in crystal]) for crystal in crystals],
-            'frac_coords': [to_json(crystal.frac_coords) for crystal in crystals],
+            'lattice': [to_json(path.lattice) for path in paths],
+            'species': [to_json([path.ion] * n_ions + list(path.species)) for path in paths],
+            'frac_coords': [to_json(np.concatenate([path.at(ions), path.host_at(host)])) for path in paths],
         }
     )
 
@@ -65,7 +71,7 @@ def path_graphs(
     progress: Callable[[int, int], None] | None = None,
     processes: int = 1,
 ) -> Sequence[CrystalGraph]:
-    """Return the graph of each path; a marked ion, its first atom, has minus its atomic number.
+    """Return the graph of each path; marked ions, its first atoms, have minus their atomic numbers.
 
     :param kind: which one.
     :param settings: of the graphs; for `local` the published numbers of :data:`LOCAL` stand in for theirs.
@@ -73,21 +79,48 @@ def path_graphs(
     :param progress: called with the number of graphs that were built, and of all.
     :param processes: that build.
     :raises RefusedRowsError: where paths cannot become graphs, with all of them.
+    :raises ValueError: for a kind of graph that there is not.
     """
-    own = settings.model_copy(update=LOCAL) if kind == 'local' else settings
-    graphs = graphs_of(crystal_table(paths, kind), own, folder, progress, processes)
+    if kind not in get_args(GraphKind):
+        raise ValueError(f'there is no graph {kind!r} of a path: choose from {", ".join(get_args(GraphKind))}')
+
+    def built(crystals: pd.DataFrame, own: GraphSettings) -> Sequence[CrystalGraph]:
+        return graphs_of(crystals, own, folder, progress, processes)
+
+    if kind == 'images':
+        images = [built(_crystals(paths, [place], place), settings) for place in np.linspace(0, 1, N_COMPOSITE)]
+        return [_side_by_side([surroundings(graph, 1) for graph in own]) for own in zip(*images, strict=True)]
     if kind == 'local':
-        return [surroundings(graph, N_COMPOSITE) for graph in graphs]
-    if kind in IMAGES:
-        return [_marked(surroundings(graph, 1)) for graph in graphs]
-    return graphs
+        crystals = crystal_table(paths, 'composite')
+        return [surroundings(graph, N_COMPOSITE) for graph in built(crystals, settings.model_copy(update=LOCAL))]
+    return built(crystal_table(paths, kind), settings)
 
 
-def _marked(graph: CrystalGraph) -> CrystalGraph:
-    """Return a graph whose first atom is told from others of its element by the sign of its number."""
-    numbers = graph.numbers.copy()
-    numbers[0] *= -1
-    return replace(graph, numbers=numbers)
+def _side_by_side(graphs: Sequence[CrystalGraph]) -> CrystalGraph:
+    """Return graphs as one: their first atoms come first, marked by the sign of their numbers, then all others."""
+    sizes = np.array([len(graph.numbers) for graph in graphs])
+    starts = np.cumsum(sizes) - sizes
+    atoms = np.concatenate([starts, np.setdiff1d(np.arange(sizes.sum()), starts)])
+    place = np.empty_like(atoms)
+    place[atoms] = np.arange(len(atoms))
+    target = place[np.concatenate([graph.target + start for graph, start in zip(graphs, starts, strict=True)])]
+    order = np.argsort(target, kind='stable')
+    bond_place = np.empty_like(order)
+    bond_place[order] = np.arange(len(order))
+    n_bonds = np.array([len(graph.target) for graph in graphs])
+    bond_starts = np.cumsum(n_bonds) - n_bonds
+    source = place[np.concatenate([graph.source + start for graph, start in zip(graphs, starts, strict=True)])]
+    reverse = np.concatenate([graph.reverse + start for graph, start in zip(graphs, bond_starts, strict=True)])
+    numbers = np.concatenate([graph.numbers for graph in graphs])[atoms]
+    numbers[: len(graphs)] *= -1
+    return CrystalGraph(
+        numbers=numbers,
+        source=source[order].astype(graphs[0].source.dtype),
+        target=target[order].astype(graphs[0].target.dtype),
+        vectors=np.concatenate([graph.vectors for graph in graphs])[order],
+        multiplicity=np.concatenate([graph.multiplicity for graph in graphs])[order],
+        reverse=bond_place[reverse[order]].astype(graphs[0].reverse.dtype),
+    )
 
 
 def surroundings(graph: CrystalGraph, n_first: int) -> CrystalGraph:

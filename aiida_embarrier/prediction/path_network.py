@@ -14,6 +14,7 @@ from aiida_embarrier.learning.alignn import ALIGNN, angle_layers, bond_layers, c
 from aiida_embarrier.learning.model_files import read_model
 from aiida_embarrier.learning.strategies import check_parent, transferred
 from aiida_embarrier.prediction.attention import AttentionPooling
+from aiida_embarrier.prediction.paths import N_COMPOSITE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,18 +110,16 @@ class PathNetwork(nn.Module):
         return span[:, None] + self.level(ions.mean(dim=1))
 
     def _ions(self, batch: PathBatch) -> torch.Tensor:
-        """Return features of the ion in each image, shape (n_paths, n_images, hidden)."""
-        return torch.stack([self._ion(batch.graphs[kind]) for kind in self.spec.graphs], dim=1)
-
-    def _ion(self, marked: Batch) -> torch.Tensor:
-        """Return features of the first atom of each crystal, which is marked, shape (n_paths, hidden)."""
+        """Return features of the ion in each image, which are the first atoms, shape (n_paths, n_images, hidden)."""
         assert self.mark is not None
+        marked = batch.graphs['images']
         crystal = copy(marked)
         crystal.z = marked.z.abs()
         start = self.encoder.embed(crystal)
         start = replace(start, atoms=start.atoms + (marked.z < 0)[:, None] * self.mark)
         atoms = convolved(crystal, start, self.encoder.alignn_layers, self.encoder.gcn_layers)
-        return atoms[crystal.ptr[:-1]]
+        images = torch.arange(N_COMPOSITE, device=crystal.ptr.device)
+        return atoms[crystal.ptr[:-1, None] + images]
 
     def _encoded(self, number: int, crystal: Batch, start: Embedded) -> torch.Tensor:
         """Return features of crystals, shape (n_paths, hidden).

@@ -13,7 +13,7 @@ from aiida_embarrier.bands.geometry import minimum_image
 from aiida_embarrier.datasets.importing import read_dataset
 from aiida_embarrier.jobs.learning import GraphSettings
 from aiida_embarrier.learning.graph_store import RefusedRowsError
-from aiida_embarrier.prediction.network_specs import IMAGES, NETWORKS
+from aiida_embarrier.prediction.network_specs import NETWORKS
 from aiida_embarrier.prediction.path_graphs import LOCAL, PathItems, crystal_table, path_graphs
 from aiida_embarrier.prediction.paths import N_COMPOSITE, MigrationPath
 
@@ -49,8 +49,10 @@ def test_the_composite_keeps_the_host_of_the_initial_state():
 
 
 def test_other_graphs_of_a_path_there_are_not():
-    with pytest.raises(ValueError, match=r"'middle'.*initial, final, composite, local"):
-        crystal_table([small_path()], 'middle')
+    with pytest.raises(ValueError, match=r"'local'.*initial, final, composite"):
+        crystal_table([small_path()], 'local')
+    with pytest.raises(ValueError, match=r"'middle'.*initial, final, composite, local, images"):
+        path_graphs([small_path()], 'middle', PUBLISHED)
 
 
 def doubled(path):
@@ -63,6 +65,9 @@ def doubled(path):
         species=path.species * 2 + (path.ion,) * 2,
         coords=np.concatenate([path.coords / half, filled / half + [0.5, 0, 0]]),
         points=path.points / half,
+        final_coords=None
+        if path.final_coords is None
+        else np.concatenate([path.final_coords / half, filled / half + [0.5, 0, 0]]),
     )
 
 
@@ -127,20 +132,33 @@ def test_the_local_graph_leaves_atoms_out(published_rows):
 
 
 def test_images_have_the_ion_at_five_points_and_tell_which_atom_it_is():
-    path = doubled(small_path(seed=2))
-    for kind, fraction in IMAGES.items():
-        (graph,) = path_graphs([path], kind, PUBLISHED)
+    path = doubled(small_path(seed=2, moves=0.03))
+    (graph,) = path_graphs([path], 'images', PUBLISHED)
+    assert graph.numbers[:N_COMPOSITE].tolist() == [-3] * N_COMPOSITE
+    assert (graph.numbers[N_COMPOSITE:] > 0).all()
+    assert (np.diff(graph.target) >= 0).all()
+    assert (graph.source[graph.reverse] == graph.target).all()
+    np.testing.assert_allclose(graph.vectors[graph.reverse], -graph.vectors, atol=1e-6)
+    used = set()
+    for image, fraction in enumerate(np.linspace(0, 1, N_COMPOSITE)):
         crystal = path.structure(fraction)
         bonds = neighbours_by_brute_force(crystal.lattice.matrix, crystal.frac_coords, PUBLISHED.n_neighbours)
-        assert int(graph.multiplicity.sum()) == sum(count for bond, count in bonds.items() if 0 in bond[:2])
-        assert ((graph.source == 0) | (graph.target == 0)).all()
-        assert graph.numbers[0] == -3
-        assert (graph.numbers[1:] > 0).all()
-        nearest = min(
-            np.linalg.norm(minimum_image((coords - crystal.frac_coords[0]) @ path.lattice, path.lattice))
-            for coords in crystal.frac_coords[1:]
+        own = (graph.source == image) | (graph.target == image)
+        assert int(graph.multiplicity[own].sum()) == sum(count for bond, count in bonds.items() if 0 in bond[:2])
+        arriving = graph.target == image
+        nearest = graph.vectors[arriving][np.linalg.norm(graph.vectors[arriving], axis=1).argmin()]
+        expected = min(
+            (
+                (minimum_image((crystal.frac_coords[0] - site.frac_coords) @ path.lattice, path.lattice), site.specie.Z)
+                for site in crystal[1:]
+            ),
+            key=lambda found: np.linalg.norm(found[0]),
         )
-        assert np.linalg.norm(graph.vectors, axis=1).min() == pytest.approx(nearest, abs=1e-4)
+        np.testing.assert_allclose(nearest, expected[0], atol=1e-5)
+        beside = set(graph.source[arriving].tolist())
+        assert not beside & used  # nothing joins one image to another
+        used |= beside
+    assert ((graph.source < N_COMPOSITE) | (graph.target < N_COMPOSITE)).all()
 
 
 def test_paths_without_a_graph_are_named():

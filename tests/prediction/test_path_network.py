@@ -132,17 +132,15 @@ def test_model_4_pools_either_graph_by_attention_of_its_own():
 
 def test_a_profile_is_how_far_apart_energies_of_the_ion_are():
     network, paths = drawn('profile'), [small_path(seed=0, moves=0.03), small_path(seed=1, ion='Na')]
-    batch = batch_of(network.spec, paths)
-    ions = []
+    crystal = batch_of(network.spec, paths).graphs['images']
+    assert crystal.z[crystal.position[: crystal.ptr[1]]].tolist()[:6] == [*[-3] * 5, 12]
+    assert crystal.z[crystal.position[crystal.ptr[1] :]].tolist()[:6] == [*[-11] * 5, 12]
+    crystal.z = crystal.z.abs()
     with torch.inference_mode():
-        for crystal in batch.graphs.values():
-            first = crystal.ptr[:-1]
-            assert crystal.z[crystal.position[first]].tolist() == [-3, -11]
-            assert int((crystal.z < 0).sum()) == 2
-            crystal.z = crystal.z.abs()
-            ions.append(network.encoder.encode_atoms(crystal)[first])
-        energies = torch.cat([network.encoder.heads[BARRIER](ion) for ion in ions], dim=1)
-        mean = torch.stack(ions).mean(dim=0)
+        atoms = network.encoder.encode_atoms(crystal)
+        ions = torch.stack([atoms[first : first + 5] for first in crystal.ptr[:-1].tolist()])
+        energies = network.encoder.heads[BARRIER](ions)[:, :, 0]
+        mean = ions.mean(dim=1)
         span = energies.max(dim=1).values - energies.min(dim=1).values
         expected = span[:, None] + mean @ network.level.weight.T + network.level.bias
         batch = batch_of(network.spec, paths)
