@@ -53,7 +53,7 @@ def barrier_parity(
         beyond = int((means[['barrier', 'prediction']].max(axis=1) > end).sum())
         _panel(axes, means)
         axes.set_xlabel('known barrier (eV)' + (f'; {beyond} rows lie beyond' if beyond else ''))
-        text = scores_text(rows['barrier'].to_numpy(), rows['prediction'].to_numpy(), 'eV')
+        text = scores_text(rows['barrier'].to_numpy(), rows['prediction'].to_numpy(), 'eV', len(means))
         axes.set_title(f'{validation_name(str(validation))}\n{text}', fontsize=8.5)
         axes.spines[['top', 'right']].set_visible(False)
     grid[0].set_ylabel('predicted barrier (eV)')

@@ -37,7 +37,7 @@ def test_parity(tmp_path):
     drawn = np.concatenate([line.get_ydata() for line in dots.values()])
     assert np.sort(drawn) == pytest.approx(np.sort(means.to_numpy()))
     mae = (own['prediction'] - own['barrier']).abs().mean()
-    assert f'n = 112: MAE {mae:.3g} eV' in figure.axes[0].get_title()
+    assert f'n = 56: MAE {mae:.3g} eV' in figure.axes[0].get_title()
     assert figure.axes[1].get_title().startswith('new cells')
     assert save(figure, tmp_path / 'parity.png').stat().st_size > 10_000
 
