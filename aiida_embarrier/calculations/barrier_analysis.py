@@ -24,7 +24,7 @@ __all__ = ('BarrierAnalysisCalculation',)
 #: Entries of the parameters.
 PARAMETERS = ('n_resamples', 'limits', 'thresholds', 'ranges', 'compare_hops', 'figures')
 
-_ROWS_FILE, _PREDICTIONS_FILE = 'rows.parquet', 'predictions.parquet'
+_ROWS_FILE, _PREDICTIONS_FILE, _SPLIT_FILE = 'rows.parquet', 'predictions.parquet', 'split.parquet'
 
 
 class BarrierAnalysisCalculation(PlainCalculation):
@@ -39,6 +39,12 @@ class BarrierAnalysisCalculation(PlainCalculation):
         spec.input('code', valid_type=AbstractCode, help='The worker.')
         spec.input('dataset', valid_type=DatasetData, help='Barriers: rows that were learned from, and predicted ones.')
         spec.input('predictions', valid_type=TableData, help='From `embarrier.barrier_model`.')
+        spec.input(
+            'split',
+            valid_type=TableData,
+            required=False,
+            help='`name` and `part` of the rows, where models were fitted by a split.',
+        )
         spec.input(
             'parameters',
             valid_type=Dict,
@@ -65,7 +71,9 @@ class BarrierAnalysisCalculation(PlainCalculation):
         return self.inputs.parameters.get_dict() if 'parameters' in self.inputs else {}
 
     def _job(self, folder: Folder) -> BarrierAnalysisJob:  # noqa: ARG002  (its files are copied from the repository)
-        return BarrierAnalysisJob(dataset=_ROWS_FILE, predictions=_PREDICTIONS_FILE, **self._parameters())
+        split = _SPLIT_FILE if 'split' in self.inputs else None
+        parameters = self._parameters()
+        return BarrierAnalysisJob(dataset=_ROWS_FILE, predictions=_PREDICTIONS_FILE, split=split, **parameters)
 
     def prepare_for_submission(self, folder: Folder) -> CalcInfo:
         """Write the job file, and have tables copied from the repository."""
@@ -74,6 +82,8 @@ class BarrierAnalysisCalculation(PlainCalculation):
             (self.inputs.dataset.uuid, FILE, _ROWS_FILE),
             (self.inputs.predictions.uuid, FILE, _PREDICTIONS_FILE),
         ]
+        if 'split' in self.inputs:
+            calc.local_copy_list.append((self.inputs.split.uuid, FILE, _SPLIT_FILE))
         return calc
 
     def _temporary_files(self) -> list[str]:

@@ -48,6 +48,7 @@ class BarrierAnalysisJob(PlainJob):
 
     :param dataset: file with the rows that were learned from and those that were predicted, of the schema `barrier`.
     :param predictions: file with predictions, as :data:`~aiida_embarrier.jobs.prediction.BARRIERS_FILE` has them.
+    :param split: file with `name` and `part`, where models were fitted by one: what they learned from depends on it.
     :param n_resamples: of the bootstrap over rows.
     :param limits: between small, fair and large absolute errors, in eV.
     :param thresholds: in eV, below which a barrier counts as low.
@@ -59,6 +60,7 @@ class BarrierAnalysisJob(PlainJob):
     job: Literal['barrier_analysis'] = 'barrier_analysis'
     dataset: str
     predictions: str
+    split: str | None = None
     n_resamples: int = Field(2000, gt=0)
     limits: list[float] = Field(default_factory=lambda: [0.1, 0.3], min_length=1)
     thresholds: list[float] = Field(default_factory=lambda: [0.5, 0.65], min_length=1)

@@ -47,6 +47,7 @@ _NEEDED = (*_KEYS, 'seed', 'fold', 'name', 'barrier', 'prediction')
 def analyse(
     predictions: pd.DataFrame,
     frame: pd.DataFrame,
+    split: pd.DataFrame | None = None,
     *,
     n_resamples: int = N_RESAMPLES,
     limits: Sequence[float] = BUCKETS,
@@ -60,6 +61,7 @@ def analyse(
         `barrier` and `prediction` in eV, and, where there are any, `difficulty`, `lower`, `upper` and `flags`, as
         :data:`~aiida_embarrier.jobs.prediction.BARRIERS_FILE` has them.
     :param frame: the dataset, with the rows that were learned from and those that were predicted.
+    :param split: `name` and `part` of its rows, where models were fitted by one.
     :param n_resamples: of the bootstrap.
     :param limits: of the buckets of absolute errors, in eV.
     :param thresholds: of the classification, in eV.
@@ -77,7 +79,7 @@ def analyse(
     own = predictions.reset_index(drop=True)
     own = own.assign(**{name: np.nan for name in ('lower', 'upper') if name not in own}, error=0.0)
     own['error'] = own['prediction'] - own['barrier']
-    related = kinship(own, frame, compare_hops=compare_hops)
+    related = kinship(own, frame, split, compare_hops=compare_hops)
     hosts = discrimination_of_hosts(own, frame)
     labelled = with_labels(own, frame, ranges).merge(
         related[['validation', 'seed', 'name', 'scenario']], on=['validation', 'seed', 'name'], how='left'

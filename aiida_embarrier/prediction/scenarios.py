@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from aiida_embarrier.datasets.leakage import leakage_of_each
+from aiida_embarrier.prediction.validation import LEARNED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,20 +15,24 @@ if TYPE_CHECKING:
 __all__ = ('kinship', 'leakage_summary')
 
 
-def kinship(predictions: pd.DataFrame, frame: pd.DataFrame, *, compare_hops: bool = True) -> pd.DataFrame:
+def kinship(
+    predictions: pd.DataFrame, frame: pd.DataFrame, split: pd.DataFrame | None = None, *, compare_hops: bool = True
+) -> pd.DataFrame:
     """Return the scenario of each predicted row, and what it shares with the rows that were learned from.
 
     The rule of the scenarios A (another path), B (another composition) and C (another chemistry) is that of
     :func:`~aiida_embarrier.datasets.leakage.leakage`. All models of a validation have seen the same rows.
 
     :param predictions: `validation`, `seed`, `fold` and `name`. Rows of one fold were predicted by a model of the other
-        folds; where a validation has a single fold or none, by one of all rows that it did not predict.
+        folds; where a validation has a single fold or none, by one of the rows of the parts of `split` that it learns
+        from.
     :param frame: the dataset, with all rows that were learned from.
+    :param split: `name` and `part` of its rows; None where all rows with a barrier were learned from or predicted.
     :param compare_hops: whether to look for equivalent hops, which takes 2 ms for each row.
     :return: `validation`, `seed`, `name`, `scenario`, a truth value `shares_...` for each criterion, and `nearest`.
     :raises ValueError: for predictions of rows that the dataset has not.
     """
-    splits = list(_splits(predictions, frame))
+    splits = list(_splits(predictions, frame, split))
     reports = leakage_of_each(frame, [parts for *_, parts in splits], compare_hops=compare_hops)
     found = [
         report.table.assign(validation=validation, seed=seed)
@@ -38,20 +43,37 @@ def kinship(predictions: pd.DataFrame, frame: pd.DataFrame, *, compare_hops: boo
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def _splits(predictions: pd.DataFrame, frame: pd.DataFrame) -> Iterator[tuple[str, int, pd.DataFrame]]:
+def _splits(
+    predictions: pd.DataFrame, frame: pd.DataFrame, split: pd.DataFrame | None
+) -> Iterator[tuple[str, int, pd.DataFrame]]:
     """Yield each validation and seed with its parts, as :func:`leakage` reads them."""
     rows = predictions.drop_duplicates(['validation', 'seed', 'name'])
     for (validation, seed), part in rows.groupby(['validation', 'seed'], sort=False):
         if part['fold'].nunique() > 1:
             parts = part[['name', 'fold']].assign(part='train').astype({'fold': 'Int64'})
         else:
-            judged = frame['name'].isin(part['name'])
             unknown = set(part['name']) - set(frame['name'])
             if unknown:
                 raise ValueError(f'{min(unknown)!r} was predicted and is no row of the dataset: give its own dataset')
-            names = pd.DataFrame({'name': frame['name'], 'part': judged.map({True: 'test', False: 'train'})})
-            parts = names.assign(fold=pd.array([None] * len(names), 'Int64'))
+            judged = part['name'].astype(str).tolist()
+            learned = sorted(_learned_for(str(validation), rows, frame, split) - set(judged))
+            parts = pd.DataFrame({'name': judged + learned, 'part': ['test'] * len(judged) + ['train'] * len(learned)})
+            parts['fold'] = pd.array([None] * len(parts), 'Int64')
         yield str(validation), int(seed), parts
+
+
+def _learned_for(
+    validation: str, predictions: pd.DataFrame, frame: pd.DataFrame, split: pd.DataFrame | None
+) -> set[str]:
+    """Return the names of the rows that the model of a validation without folds learned from.
+
+    Without a split these are all rows with a barrier that are not predicted as `test`, which no model learns from.
+    """
+    names = set(frame['name'][frame['barrier'].notna()].astype(str))
+    if split is None:
+        return names - set(predictions['name'][predictions['validation'] == 'test'].astype(str))
+    parts = LEARNED_FOR.get(validation, LEARNED_FOR['test'])
+    return names & set(split['name'][split['part'].isin(parts)].astype(str))
 
 
 def leakage_summary(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.prediction.base import BarrierModel, Rows
 
-__all__ = ('HOWS', 'PARTS', 'Fold', 'folds_of', 'parted', 'predict_fold')
+__all__ = ('HOWS', 'LEARNED_FOR', 'PARTS', 'Fold', 'folds_of', 'parted', 'predict_fold')
 
 #: Ways to part rows: at random, and by groups that stay together.
 HOWS = ('random', *GROUPS)
@@ -25,7 +25,7 @@ HOWS = ('random', *GROUPS)
 PARTS = ('train', 'validation', 'test')
 
 #: For each part that is predicted those that its model learns from.
-_LEARNED_FOR = {'validation': ('train',), 'test': ('train', 'validation')}
+LEARNED_FOR = {'validation': ('train',), 'test': ('train', 'validation')}
 
 #: What folds are drawn with beside the seed.
 _FOLDS = 2
@@ -55,9 +55,9 @@ def parted(rows: Rows, parts: np.ndarray, how: str, folds: int, seed: int) -> li
     :raises ValueError: as :func:`folds_of` says.
     """
     if how == 'split':
-        judged = {part: np.flatnonzero(parts == part) for part in _LEARNED_FOR}
+        judged = {part: np.flatnonzero(parts == part) for part in LEARNED_FOR}
         return [
-            Fold(part, 0, np.flatnonzero(np.isin(parts, _LEARNED_FOR[part])), numbers)
+            Fold(part, 0, np.flatnonzero(np.isin(parts, LEARNED_FOR[part])), numbers)
             for part, numbers in judged.items()
             if len(numbers)
         ]

@@ -40,11 +40,13 @@ def run(job: BarrierAnalysisJob, context: JobContext) -> BarrierAnalysisResult:
     """
     frame = _read(context.folder, job.dataset)
     predictions = _read(context.folder, job.predictions)
+    split = None if job.split is None else _read(context.folder, job.split)
     try:
         check_rows(frame, 'barrier')
         tables = analyse(
             predictions,
             frame,
+            split,
             n_resamples=job.n_resamples,
             limits=job.limits,
             thresholds=job.thresholds,

@@ -170,6 +170,7 @@ class BarrierModelWorkChain(WorkChain):
             predictions=self.ctx.fit.outputs.predictions,
             parameters=Dict(parameters),
             metadata={'options': options},
+            **({'split': self.inputs.split} if 'split' in self.inputs else {}),
         )
         self.report(f'job {node.pk} analyses the predictions')
         return self.to_context(analysis=node)

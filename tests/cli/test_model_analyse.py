@@ -57,6 +57,23 @@ def test_json(run, files, at_hand, no_profile):
     assert found['tables']['by_ion'][0]['mae_eV'] == expected['by_ion']['mae_eV'].iloc[0]
 
 
+def test_parts_that_were_learned_from(run, files, at_hand, no_profile, tmp_path):
+    parts = ['train', 'test', 'unused', 'unused'] * 14
+    FRAME[['name']].assign(part=parts).to_csv(tmp_path / 'split.csv', index=False)
+    tested = PREDICTIONS['name'].isin(FRAME['name'][[part == 'test' for part in parts]])
+    held = (
+        PREDICTIONS[tested & (PREDICTIONS['validation'] == 'random')]
+        .assign(validation='test', fold=0)
+        .reset_index(drop=True)
+    )
+    (tmp_path / 'predictions.parquet').write_bytes(write_parquet(held))
+    found = json.loads(run('model', 'analyse', *files, *FAST, '--split', 'split.csv', '--format', 'json'))
+    split = pd.read_csv(tmp_path / 'split.csv')
+    expected = analyse(held, FRAME, split, n_resamples=20)['leakage']
+    assert pd.DataFrame(found['tables']['leakage'])['fraction'].tolist() == expected['fraction'].tolist()
+    assert expected['fraction'].tolist() != analyse(held, FRAME, n_resamples=20)['leakage']['fraction'].tolist()
+
+
 @pytest.mark.slow
 def test_folder_by_the_real_worker(run, files, no_profile, tmp_path):
     text = run('model', 'analyse', *files, *FAST, '-o', 'analysis', '--model', 'median', '--title', 'Toy')

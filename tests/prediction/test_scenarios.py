@@ -42,6 +42,34 @@ def test_rows_held_out():
     assert not set(found['nearest']) & set(found.index)
 
 
+def test_only_rows_that_were_learned_from_count():
+    """Each material has four paths, here one for each part; of two materials all are unused but one."""
+    parts = pd.Series(['train', 'validation', 'test', 'unused'] * 14)
+    parts[[1, 2, 3, 4, 6, 7]] = 'unused'
+    split = pd.DataFrame({'name': FRAME['name'], 'part': parts})
+    held = predictions_of(FRAME, models=('trees',), validations=('random',), seeds=(0,)).assign(fold=0)
+    held = held.assign(validation=parts)[parts.isin(['validation', 'test']).to_numpy()]
+    found = kinship(held, FRAME, split, compare_hops=False).set_index('name')
+    part_of = split.set_index('name')['part']
+    for validation, learned in (('validation', {'train'}), ('test', {'train', 'validation'})):
+        nearest = found.loc[found['validation'] == validation, 'nearest']
+        assert set(part_of[nearest.dropna()]) <= learned
+    # of the second material only the row that validates is used: another path of it was never seen
+    alone = found.loc[FRAME['name'][5]]
+    assert alone['validation'] == 'validation'
+    assert not alone['shares_base_name']
+    assert kinship(held, FRAME, compare_hops=False).set_index('name').loc[FRAME['name'][5], 'shares_base_name']
+
+
+def test_rows_that_test_are_learned_from_by_no_model():
+    held = predictions_of(FRAME, models=('trees',), validations=('random',), seeds=(0,)).assign(fold=0)
+    parts = pd.Series(['train', 'train', 'test', 'validation'] * 14)
+    held = held.assign(validation=parts)[(parts != 'train').to_numpy()]
+    found = kinship(held, FRAME, compare_hops=False).set_index('name')
+    tested = set(FRAME['name'][(parts == 'test').to_numpy()])
+    assert not tested & set(found.loc[found['validation'] == 'validation', 'nearest'])
+
+
 def test_rows_of_another_dataset():
     held = predictions_of(FRAME, validations=('random',), seeds=(0,))
     with pytest.raises(ValueError, match='is no row of the dataset'):

@@ -46,11 +46,12 @@ def test_from_a_dataset_to_predictions(worker_code):
     parameters = {
         **PARAMETERS,
         'models': ['median', 'chemsys_median', forest],
-        'validations': [{'how': 'random', 'folds': 3}, {'how': 'family_group', 'folds': 4}],
+        'validations': [{'how': 'random', 'folds': 3}, {'how': 'family_group', 'folds': 4}, {'how': 'split'}],
         'fit': 'forest',
     }
+    split = TableData(rows.table[['name']].assign(part=['train'] * 38 + ['validation'] * 2))
     builder = BarrierModelWorkChain.get_builder_from(
-        worker_code, rows, parameters, describe={'budget': 5}, settings={'threads': 1}, options=OPTIONS
+        worker_code, rows, parameters, describe={'budget': 5}, split=split, settings={'threads': 1}, options=OPTIONS
     )
     outputs, node = run_get_node(builder)
     assert node.is_finished_ok, node.exit_message
@@ -58,7 +59,7 @@ def test_from_a_dataset_to_predictions(worker_code):
         *('features', 'jobs', 'model', 'predictions', 'comparison', 'results', 'analysis', 'figures')
     }
     errors = outputs['comparison'].table.set_index(['model', 'validation'])['mae_eV']
-    assert len(errors) == 6
+    assert len(errors) == 9
     assert errors['forest', 'family_group'] < 0.7 * errors['median', 'family_group']  # it knows the ion
     model = outputs['model']
     assert model.card.datasets[0].uuid == rows.uuid
@@ -67,7 +68,7 @@ def test_from_a_dataset_to_predictions(worker_code):
     attributes = model.base.attributes
     assert (attributes.get('kind'), attributes.get('model')) == ('barrier', 'extra_trees')
     assert attributes.get('mae_random') == pytest.approx(errors['forest', 'random'])
-    assert outputs['results']['n_fits'] == 3 * 7 + 1
+    assert outputs['results']['n_fits'] == 3 * 8 + 1
     tables = tables_from_json(outputs['analysis'].get_content())
     assert set(tables['comparison']['model']) == {'median', 'chemsys_median', 'forest'}
     pages = outputs['figures'].base.repository
@@ -76,6 +77,7 @@ def test_from_a_dataset_to_predictions(worker_code):
     assert pages.get_object_content('figures/parity.png', 'rb').startswith(b'\x89PNG')
     assert outputs['figures'].creator.uuid == outputs['analysis'].creator.uuid
     assert set(outputs['jobs']) == {'features', 'analysis'}
+    assert outputs['analysis'].creator.inputs.split.uuid == split.uuid
     # everything was made by jobs from the dataset
     job = model.creator
     assert job.process_type == 'aiida.calculations:embarrier.barrier_model'

@@ -38,6 +38,11 @@ Examples:
 @click.argument('predictions', metavar='FILE-OR-NODE')
 @click.option('--data', 'dataset', metavar='FILE-OR-NODE', help='The dataset that was predicted.')
 @click.option(
+    '--split',
+    metavar='FILE-OR-NODE',
+    help='Parts that models learned from, where they were fitted by a split; that of the process unless given.',
+)
+@click.option(
     '-o',
     '--output',
     type=click.Path(path_type=Path),
@@ -54,6 +59,7 @@ Examples:
 def command(
     predictions: str,
     dataset: str | None,
+    split: str | None,
     output: Path | None,
     overwrite: bool,
     model: str | None,
@@ -79,11 +85,11 @@ def command(
     shown = {'model': model, 'title': title, 'source': source}
     figures = None if output is None else {key: value for key, value in shown.items() if value is not None}
     if dataset is not None:
-        tables, files = _analysed(predictions, dataset, profile, figures, resamples)
-    elif figures or resamples is not None:
+        tables, files = _analysed(predictions, dataset, split, profile, figures, resamples)
+    elif figures or (split, resamples) != (None, None):
         raise click.UsageError(
-            '--model, --title, --source and --resamples are for a new analysis: name the dataset that was predicted '
-            'with --data'
+            '--split, --model, --title, --source and --resamples are for a new analysis: name the dataset that was '
+            'predicted with --data'
         )
     else:
         tables, files = _stored(predictions, profile, figures is not None)
@@ -100,7 +106,12 @@ def command(
 
 
 def _analysed(
-    predictions: str, dataset: str, profile: str | None, figures: dict[str, str] | None, resamples: int | None
+    predictions: str,
+    dataset: str,
+    split: str | None,
+    profile: str | None,
+    figures: dict[str, str] | None,
+    resamples: int | None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, bytes]]:
     """Return the tables of a new analysis, and the files of its folder if figures are asked for."""
     from aiida_embarrier.cli.dataset.loading import load_frame
@@ -114,15 +125,19 @@ def _analysed(
     )
     from aiida_embarrier.jobs.here import WorkerError, run_here
 
+    predicted, own_split = _predictions(predictions, profile)
+    parts = own_split if split is None else _split(split, profile)
     job = BarrierAnalysisJob(
         dataset='dataset.parquet',
         predictions='predictions.parquet',
+        split=None if parts is None else 'split.parquet',
         figures=figures,
         **({} if resamples is None else {'n_resamples': resamples}),
     )
     given = {
-        job.predictions: write_parquet(_predictions(predictions, profile)),
+        job.predictions: write_parquet(predicted),
         job.dataset: write_parquet(load_frame(dataset, profile).frame),
+        **({} if job.split is None else {job.split: write_parquet(parts)}),
     }
     wanted = [ANALYSIS_FILE] if figures is None else [ANALYSIS_FILE, FIGURES_FOLDER]
     try:
@@ -161,14 +176,14 @@ def _stored(
     return tables, {name: repository.get_object_content(name, 'rb') for name in names}
 
 
-def _predictions(identifier: str, profile: str | None) -> pd.DataFrame:
-    """Return the predictions in a file, a table or those of a process."""
+def _predictions(identifier: str, profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Return the predictions in a file, a table or those of a process, and the split that their process had."""
     path = Path(identifier)
     if path.is_file():
         from aiida_embarrier.datasets.tables import read_parquet
 
         try:
-            return read_parquet(path.read_bytes())
+            return read_parquet(path.read_bytes()), None
         except ValueError as error:
             raise click.ClickException(f'{path} holds no table: {error}') from error
     if path.suffix or len(path.parts) > 1:
@@ -184,4 +199,16 @@ def _predictions(identifier: str, profile: str | None) -> pd.DataFrame:
         node = node.outputs['predictions']
     if not isinstance(node, TableData):
         raise click.ClickException(f'node {node.pk} holds no predictions of barriers: name a process that made some')
-    return node.table
+    made_with_split = node.creator is not None and 'split' in node.creator.inputs
+    return node.table, node.creator.inputs['split'].table if made_with_split else None
+
+
+def _split(identifier: str, profile: str | None) -> pd.DataFrame:
+    """Return the split in a file or a node."""
+    from aiida_embarrier.cli.launch.datasets import split_frame, split_node
+    from aiida_embarrier.cli.params import load_profile
+
+    if Path(identifier).is_file():
+        return split_frame(Path(identifier))
+    load_profile(profile)
+    return split_node(identifier).table
