@@ -32,7 +32,7 @@ _SHOWN = {'r2': 'R²', 'mae_eV': 'MAE (eV)', 'rmse_eV': 'RMSE (eV)', 'median_ae_
 #: Rows with the largest errors that readers see.
 _WORST = 10
 #: Columns of a row, in this order; the definition is that of the prediction.
-_OF_ROW = ('name', 'barrier', 'prediction', 'lower', 'upper', 'flags', 'barrier_definition')
+_OF_ROW = ('name', 'barrier', 'prediction', 'lower', 'upper', 'flags', 'in_training', 'barrier_definition')
 
 
 @click.command('evaluate', epilog=EXAMPLES)
@@ -96,7 +96,9 @@ def command(
     nominal = found.card.coverage if found.card.intervals is not None else None
     scores = score_here(table[[*_OF_ROW]], nominal, resamples).scores
     definitions = definitions_of(loaded.frame[loaded.frame['barrier'].notna()])
-    notes = [*result.warnings, *_known_rows(found.card, loaded.frame), *_other_barriers(found.card, definitions)]
+    untold = table['in_training'].isna().all()
+    of_training = _known_rows(found.card, loaded.frame) if untold else []
+    notes = [*result.warnings, *of_training, *_other_barriers(found.card, definitions)]
     if output is not None:
         write_frame(output, table[[*_OF_ROW, 'reason']])
         notes.append(f'written: {output}')
@@ -154,7 +156,7 @@ def _echo(table: pd.DataFrame, scores: dict[str, Any], card: BarrierModelCard, d
     from aiida_embarrier.cli.predicting_barriers import FLAGGED, echo_flags, interval, words_of
 
     click.echo(f'{scores["n"]} of {len(table)} rows scored, {scores["n_flagged"]} of them flagged\n')
-    parts = {'all': scores, 'without flags': scores['unflagged']}
+    parts = {'all': scores, 'without flags': scores['unflagged'], 'not in the training': scores['unseen']}
     columns = [Column('rows', 'part'), Column('number', 'n', 'd')]
     columns += [Column(title, partial(_with_interval, name)) for name, title in _SHOWN.items()]
     if scores['coverage'] is not None:

@@ -84,8 +84,8 @@ def predict_here(
 
     :param rows: of the schema `barrier`.
     :param on_progress: see :func:`~aiida_embarrier.jobs.here.run_here`.
-    :returns: in the order of the rows `name`, `prediction`, `lower`, `upper` (eV), `flags` (JSON list), `reason`; and
-        how it went.
+    :returns: in the order of the rows `name`, `prediction`, `lower`, `upper` (eV), `flags` (JSON list), `in_training`,
+        `reason` and so on, see :data:`~aiida_embarrier.jobs.prediction.BARRIERS_FILE`; and how it went.
     :raises WorkerError: where none can be predicted, or the worker fails.
     """
     asked = rows[[name for name in COLUMNS_OF_PATHS if name in rows]]
@@ -108,8 +108,8 @@ def answer(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return paths that were asked for with their predictions, and what a reader must know.
 
-    :returns: what is known of each path, with `prediction`, `lower`, `upper` (eV), `flags` (list) and `reason` (why
-        there is no prediction, else missing).
+    :returns: what is known of each path, with `prediction`, `lower`, `upper` (eV), `flags` (list), `in_training` and
+        `reason` (why there is no prediction, else missing).
     :raises WorkerError: where none can be predicted, or the worker fails.
     """
     predictions, result = predict_here(weights, card, asked.rows, hardware, on_progress)

@@ -34,8 +34,9 @@ FEATURES_FILE = 'features.parquet'
 FEATURES_CHECKPOINT_FILE = 'features_checkpoint.parquet'
 #: A row per model, validation, seed and row: `model`, `validation`, `seed`, `fold`, `name`, `barrier`, `prediction`,
 #: `difficulty` (JSON list), `lower`, `upper`, `flags` (JSON list), `barrier_definition` (of the known barrier).
-#: Of a job that only predicts: `name`, `prediction`, `lower`, `upper`, `flags`, `barrier_definition` (what is
-#: predicted), `reason` (why a row could not be predicted).
+#: Of a job that only predicts: `name`, `prediction`, `lower`, `upper`, `flags`, `in_training` (whether the model
+#: learned from this row; missing where it cannot tell), `barrier_definition` (what is predicted), `reason` (why a row
+#: could not be predicted).
 BARRIERS_FILE = 'predictions.parquet'
 #: The same, as far as a job came, and the `key` of what its numbers depend on.
 MODEL_CHECKPOINT_FILE = 'folds_checkpoint.parquet'

@@ -19,15 +19,16 @@ def evaluation(
 ) -> dict[str, Any]:
     """Return how predictions agree with known barriers, and those of rows without flags by themselves.
 
-    :param table: `name`, `barrier`, `prediction`, `lower`, `upper` (eV) and `flags` (JSON list); rows without a barrier
-        or a prediction are not scored.
+    :param table: `name`, `barrier`, `prediction`, `lower`, `upper` (eV), `flags` (JSON list) and, where that is known,
+        `in_training`; rows without a barrier or a prediction are not scored.
     :param nominal_coverage: that the intervals were made for; None where there are none.
     :param n_resamples: of the bootstrap over rows.
     :param seed: of the resamples.
     :return: `n`, `r2`, `mae_eV`, `rmse_eV`, `median_ae_eV`, `mean_error_eV` of all rows, flagged ones included;
         `intervals`, their 95 % bootstrap intervals by the same names; `buckets`, `directions`, `classification`;
         `coverage` of the prediction intervals with `coverage_interval`, `nominal_coverage`, `n_below`, `n_above` and
-        `median_width_eV`; `n_flagged`; `unflagged`, the same of the other rows, None where there are none or no others.
+        `median_width_eV`; `n_flagged`; `unflagged`, the same of the other rows, None where there are none or no others;
+        `n_in_training` and `unseen` likewise, of rows that the model learned from and of those that it did not.
     :raises ValueError: where no row can be scored.
     """
     known = np.isfinite(table['barrier'].to_numpy(float)) & np.isfinite(table['prediction'].to_numpy(float))
@@ -36,12 +37,14 @@ def evaluation(
         raise ValueError('no row has both a known barrier and a prediction, so there is nothing to score')
     flagged = (scored['flags'] != '[]').to_numpy()
     found = _judged(scored, nominal_coverage, n_resamples, seed)
-    some = 0 < flagged.sum() < len(scored)
-    return {
-        **found,
-        'n_flagged': int(flagged.sum()),
-        'unflagged': _judged(scored[~flagged], nominal_coverage, n_resamples, seed) if some else None,
-    }
+    seen = np.zeros(len(scored), dtype=bool)
+    if 'in_training' in scored:
+        seen = scored['in_training'].to_numpy(dtype=bool, na_value=False)
+    for name, others, part in (('n_flagged', 'unflagged', flagged), ('n_in_training', 'unseen', seen)):
+        some = 0 < part.sum() < len(scored)
+        found[name] = int(part.sum())
+        found[others] = _judged(scored[~part], nominal_coverage, n_resamples, seed) if some else None
+    return found
 
 
 def _judged(table: pd.DataFrame, nominal: float | None, n_resamples: int, seed: int) -> dict[str, Any]:

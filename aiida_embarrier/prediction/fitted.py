@@ -57,7 +57,8 @@ class FittedModel:
 
         :param rows: with the features that the card names, where it names any.
         :returns: in the order of the rows `name`, `prediction` (eV), `lower` and `upper` (eV, NaN without intervals)
-            `flags` (JSON list of why a row is unlike what was learned from) and `barrier_definition` (of what is
+            `flags` (JSON list of why a row is unlike what was learned from), `in_training` (whether it is one of the
+            rows that were learned from; missing where the model cannot tell) and `barrier_definition` (of what is
             predicted; missing where the card does not say).
         """
         asked = type(rows)(rows.paths, rows.features, rows.labels)
@@ -71,6 +72,7 @@ class FittedModel:
         flags: list[list[str]] = [[] for _ in rows.paths]
         if self.domain is not None:
             flags = self.domain.flags(rows.paths, rows.features)
+        known = None if self.domain is None else self.domain.knows(rows.features)
         return pd.DataFrame(
             {
                 'name': pd.Series([path.name for path in rows.paths], dtype='str'),
@@ -78,6 +80,7 @@ class FittedModel:
                 'lower': lower,
                 'upper': upper,
                 'flags': pd.Series([json.dumps(some) for some in flags], dtype='str'),
+                'in_training': pd.Series([None] * len(found) if known is None else known.tolist(), dtype='boolean'),
                 'barrier_definition': pd.Series(
                     [names_of_definitions(self.card.barrier_definitions)] * len(found), dtype='str'
                 ),

@@ -86,7 +86,7 @@ def run(job: PredictBarriersJob, context: JobContext) -> PredictBarriersResult:
         device=describer.device,
         rows_per_s=n_predicted / max(time.monotonic() - started, 1e-9),
         peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
-        warnings=_warnings(fitted.card, describer.potential),
+        warnings=[*_warnings(fitted.card, describer.potential), *_known_rows(whole)],
         versions=versions_of('scikit-learn', 'torch', 'safetensors'),
     )
 
@@ -127,6 +127,17 @@ def _settings(card: BarrierModelCard) -> FeatureSettings:
     if settings.potential is None:
         return settings
     return settings.model_copy(update={'potential': settings.potential.model_copy(update={'version': None})})
+
+
+def _known_rows(table: pd.DataFrame) -> list[str]:
+    """Return a warning where rows are predicted that the model learned from."""
+    known = table['name'][table['in_training'].fillna(False).astype(bool)]
+    if known.empty:
+        return []
+    return [
+        f'{len(known)} of {len(table)} paths are in the training data of the model, {known.iloc[0]} the first of them '
+        '(`in_training`): what it says of these is partly memory, and their errors say nothing of other paths'
+    ]
 
 
 def _warnings(card: BarrierModelCard, potential: PotentialSpec | None) -> list[str]:

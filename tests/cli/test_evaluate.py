@@ -86,11 +86,24 @@ def test_tables(evaluate, tmp_path):
     assert written['barrier'][0] == 4.0
     assert (
         evaluate(frame, '--format', 'csv').splitlines()[0]
-        == 'name,barrier,prediction,lower,upper,flags,barrier_definition,reason'
+        == 'name,barrier,prediction,lower,upper,flags,in_training,barrier_definition,reason'
     )
 
 
-def test_rows_that_the_model_learned_from_are_told(evaluate, model, tmp_path, run):
+def test_rows_that_the_model_learned_from_are_told(evaluate, model, tmp_path):
+    frame = path_rows(24)  # the model learned from the first twenty
+    found = json.loads(evaluate(frame, '--format', 'json'))
+    assert [row['in_training'] for row in found['rows']] == [True] * 20 + [False] * 4
+    assert (found['n'], found['n_in_training'], found['unseen']['n']) == (24, 20, 4)
+    unseen = [abs(row['prediction'] - row['barrier']) for row in found['rows'][20:]]
+    assert found['unseen']['mae_eV'] == pytest.approx(sum(unseen) / 4)
+    assert f'20 of 24 paths are in the training data of the model, {frame["name"][0]} the first' in found['notes'][0]
+    assert 'not in the training' in evaluate(frame)
+    assert json.loads(evaluate(frame[20:].reset_index(drop=True), '--format', 'json'))['notes'] == []
+
+
+def test_a_dataset_that_the_model_learned_from_is_told(evaluate, model, tmp_path):
+    """By its hash, where the model keeps nothing of its rows."""
     frame = path_rows(4)
     (tmp_path / 'seen.parquet').write_bytes(write_parquet(frame))
     from aiida_embarrier.datasets.importing import read_dataset
@@ -99,10 +112,12 @@ def test_rows_that_the_model_learned_from_are_told(evaluate, model, tmp_path, ru
     source = BarrierSource(hash=content_hash(read_dataset(tmp_path / 'seen.parquet').frame))
     card = fitted.card.model_copy(update={'datasets': [source]})
     (tmp_path / 'again').mkdir()
-    write_barrier_model(tmp_path / 'again', FittedModel(fitted.model, card, fitted.intervals, fitted.domain))
+    write_barrier_model(tmp_path / 'again', FittedModel(fitted.model, card))
     found = json.loads(evaluate(frame, '--format', 'json', model='again'))
-    assert found['notes'] == ['the model learned from this dataset: these scores say nothing of what it has not seen']
-    assert json.loads(evaluate(frame, '--format', 'json'))['notes'] == []
+    assert {row['in_training'] for row in found['rows']} == {None}
+    told = 'the model learned from this dataset: these scores say nothing of what it has not seen'
+    assert told in found['notes']
+    assert told not in json.loads(evaluate(path_rows(6), '--format', 'json', model='again'))['notes']
 
 
 def test_barriers_of_another_definition_are_told(evaluate, model, tmp_path):
@@ -114,7 +129,7 @@ def test_barriers_of_another_definition_are_told(evaluate, model, tmp_path):
     other = frame.assign(barrier_definition='span')
     found = json.loads(evaluate(other, '--format', 'json'))
     assert found['barrier_definitions'] == {'span': 4}
-    assert 'definition literature, the dataset holds span' in found['notes'][0]
+    assert any('definition literature, the dataset holds span' in note for note in found['notes'])
     shown = evaluate(other)
     assert 'definition of the known barriers: span: the highest energy along the path less the lowest one' in shown
     assert 'definition of the predicted barriers: literature: as the literature gives it' in shown
@@ -124,7 +139,7 @@ def test_barriers_of_another_definition_are_told(evaluate, model, tmp_path):
     (tmp_path / 'old').mkdir()
     write_barrier_model(tmp_path / 'old', FittedModel(fitted.model, card, fitted.intervals, fitted.domain))
     found = json.loads(evaluate(other, '--format', 'json', model='old'))
-    assert found['notes'] == []
+    assert not any('definition' in note for note in found['notes'])
     assert {row['barrier_definition'] for row in found['rows']} == {None}
     assert 'definition of the predicted barriers: not recorded' in evaluate(other, model='old')
 

@@ -131,6 +131,14 @@ def test_features_that_are_missing(training):
         domain.flags(paths[:1])
 
 
+def test_rows_of_the_training_are_known(training):
+    paths, features, groups = training
+    domain = Domain.fit(paths[:90], features[:90], groups[:90])
+    rounded = features.round(6)
+    assert domain.knows(rounded).tolist() == [True] * 90 + [False] * 90
+    assert Domain.fit(paths).knows(features) is None, 'of paths alone it cannot be told'
+
+
 def test_order_of_columns_does_not_matter(training):
     paths, features, groups = training
     domain = Domain.fit(paths, features, groups)
