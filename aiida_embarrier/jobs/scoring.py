@@ -14,7 +14,7 @@ __all__ = ('ScoreBarriersJob', 'ScoreBarriersResult')
 class ScoreBarriersJob(PlainJob):
     """Predictions to compare with barriers.
 
-    :param table: file with `name`, `barrier`, `prediction`, `lower`, `upper` (eV), `flags` (JSON list) and, where known,
+    :param table: file with `name`, `barrier`, `prediction`, `lower`, `upper` (eV), `flags` (JSON list) and, if known,
         `in_training` of each row; rows without a barrier or a prediction are not scored.
     :param nominal_coverage: that the intervals were made for; None where there are none.
     :param n_resamples: of the bootstrap over rows.
