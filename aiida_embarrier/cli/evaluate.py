@@ -31,6 +31,8 @@ Examples:
 _SHOWN = {'r2': 'R²', 'mae_eV': 'MAE (eV)', 'rmse_eV': 'RMSE (eV)', 'median_ae_eV': 'median error (eV)'}
 #: Rows with the largest errors that readers see.
 _WORST = 10
+#: Rows without a known barrier that readers see.
+_UNKNOWN = 50
 #: Columns of a row, in this order; the definition is that of the prediction.
 _OF_ROW = ('name', 'barrier', 'prediction', 'lower', 'upper', 'flags', 'in_training', 'barrier_definition')
 
@@ -73,7 +75,8 @@ def command(
     """Predict the barriers of a dataset, and compare them with those that it holds. Files need no profile.
 
     The model gets names, lattices, atoms and paths, and neither barriers nor labels. Rows that are unlike what it
-    learned from are flagged and scored like all others; what the others alone give stands beside it.
+    learned from are flagged and scored like all others; what the others alone give stands beside it. Rows without a
+    barrier are predicted, not scored.
     """
     from aiida_embarrier.cli.bars import job_bar
     from aiida_embarrier.cli.dataset.loading import load_frame
@@ -83,11 +86,16 @@ def command(
     from aiida_embarrier.jobs.prediction import BarrierHardware
 
     check_output(output, overwrite)
-    loaded = load_frame(data, profile)
+    loaded = load_frame(data, profile, labelled=False)
     if loaded.schema != 'barrier':
         raise click.ClickException(f'{data} is a dataset of properties: models of barriers are scored with barriers')
-    if loaded.frame['barrier'].isna().all():
-        raise click.ClickException(f'{data} holds no known barrier: `predict` needs none, `evaluate` does')
+    known = loaded.frame['barrier'].notna().to_numpy()
+    if not known.any():
+        raise click.ClickException(
+            f'{data} holds no known barrier to compare with: barriers in eV stand in the column `barrier` of a table, '
+            '`barrier_eV` of a file such as barriers_train.json.gz, `target` of other published ones; `predict` takes '
+            'paths without barriers'
+        )
     found = load_barrier_model(model, profile)
     hardware = BarrierHardware.model_validate({'device': device, 'processes': threads, 'threads': threads})
     with job_bar() as show:
@@ -95,7 +103,7 @@ def command(
     table = predictions.assign(barrier=loaded.frame['barrier'].to_numpy(dtype=float, na_value=float('nan')))
     nominal = found.card.coverage if found.card.intervals is not None else None
     scores = score_here(table[[*_OF_ROW]], nominal, resamples).scores
-    definitions = definitions_of(loaded.frame[loaded.frame['barrier'].notna()])
+    definitions = definitions_of(loaded.frame[known])
     untold = table['in_training'].isna().all()
     of_training = _known_rows(found.card, loaded.frame) if untold else []
     notes = [*result.warnings, *of_training, *_other_barriers(found.card, definitions)]
@@ -111,6 +119,7 @@ def command(
                 'model': about_model(found.card, model),
                 'data': data,
                 'n_rows': len(table),
+                'without_barrier': table['name'][~known].tolist(),
                 'barrier_definitions': definitions,
                 **scores,
                 'flagged': [row['name'] for row in rows if row['flags']],
@@ -187,6 +196,21 @@ def _echo(table: pd.DataFrame, scores: dict[str, Any], card: BarrierModelCard, d
         ],
     )
     echo_flags([row['flags'] for row in worst])
+
+    _echo_unknown([row for row in _rows(table) if row['barrier'] is None], card)
+
+
+def _echo_unknown(rows: list[dict[str, Any]], card: BarrierModelCard) -> None:
+    """Print the predictions of rows whose barriers are not known."""
+    from aiida_embarrier.cli.predicting_barriers import FLAGGED, echo_flags, interval, words_of
+
+    if not rows:
+        return
+    rest = f', the first {_UNKNOWN} of them shown' if len(rows) > _UNKNOWN else ''
+    click.echo(f'\nrows without a barrier to compare with ({len(rows)}{rest})')
+    columns = [Column('path', 'name'), Column('predicted (eV)', 'prediction', '.3f'), Column(words_of(card), interval)]
+    echo_table(rows[:_UNKNOWN], [*columns, FLAGGED])
+    echo_flags([row['flags'] for row in rows[:_UNKNOWN]])
 
 
 def _edges(bucket: dict[str, Any]) -> str:

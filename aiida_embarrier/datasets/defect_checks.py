@@ -112,8 +112,9 @@ def check_row(row: Mapping[str, Any], schema: str) -> Iterator[Finding]:
     reason = _why_not_aligned(geometry, row)
     if reason is not None:
         yield Finding('unaligned_endpoints', reason, False)
-    if not PLAUSIBLE[0] < row['barrier'] <= PLAUSIBLE[1]:
-        yield Finding('implausible_barrier', f'{row["barrier"]:g} eV', False)
+    barrier = row.get('barrier', np.nan)  # of paths that are to be predicted there may be none
+    if barrier <= PLAUSIBLE[0] or barrier > PLAUSIBLE[1]:
+        yield Finding('implausible_barrier', f'{barrier:g} eV', False)
     if row.get('endpoint_symmetry') == 'low_symmetry':
         yield Finding('low_symmetry_endpoints', 'at most two symmetry operations', False)
 

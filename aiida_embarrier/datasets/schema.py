@@ -130,22 +130,23 @@ def columns_of(schema: str) -> dict[str, Column]:
     return {column.name: column for column in SCHEMAS[schema]}
 
 
-def check_rows(frame: pd.DataFrame, schema: str) -> None:
+def check_rows(frame: pd.DataFrame, schema: str, *, labelled: bool = True) -> None:
     """Check the columns of a table against a schema, and that names are unique.
 
+    :param labelled: whether every row has its barrier; paths whose barriers are to be predicted need none.
     :raises ValueError: naming the first column or row that does not fit.
     """
     from aiida_embarrier.datasets.tables import column_type
 
     for name, column in columns_of(schema).items():
         if name not in frame:
-            if column.required:
+            if column.required and (labelled or name != 'barrier'):
                 raise ValueError(f'a {schema} dataset needs the column {name!r}: {column.meaning}')
             continue
         found = column_type(frame[name])
         if found != column.dtype and not (len(frame) == 0 or frame[name].isna().all()):
             raise ValueError(f'the column {name!r} is of type {found}, {column.dtype} is needed: {column.meaning}')
-        if column.required and frame[name].isna().any():
+        if column.required and (labelled or name != 'barrier') and frame[name].isna().any():
             row = int(frame[name].isna().to_numpy().argmax())
             raise ValueError(f'row {row} ({frame["name"].iloc[row]}) has no {name}: {column.meaning}')
         if column.values is not None:

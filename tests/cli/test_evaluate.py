@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from barrier_paths import path_rows
@@ -88,6 +89,24 @@ def test_tables(evaluate, tmp_path):
         evaluate(frame, '--format', 'csv').splitlines()[0]
         == 'name,barrier,prediction,lower,upper,flags,in_training,barrier_definition,reason'
     )
+
+
+def test_rows_without_a_barrier_are_predicted_and_not_scored(evaluate, run, tmp_path):
+    frame = path_rows(8)
+    frame.loc[[2, 5], 'barrier'] = np.nan
+    found = json.loads(evaluate(frame, '--format', 'json'))
+    assert (found['n_rows'], found['n']) == (8, 6)
+    assert found['without_barrier'] == frame['name'][[2, 5]].tolist()
+    assert found['barrier_definitions'] == {'literature': 6}
+    assert [row['barrier'] is None for row in found['rows']] == [number in {2, 5} for number in range(8)]
+    assert all(row['prediction'] > 0 for row in found['rows'])
+    shown = evaluate(frame)
+    after = shown[shown.index('rows without a barrier to compare with (2)') :]
+    assert f'{found["rows"][5]["prediction"]:.3f}' in after
+    for none in (frame.assign(barrier=np.nan), frame.drop(columns='barrier')):
+        shown = ' '.join(evaluate(none, code=1).split())
+        assert 'rows.parquet holds no known barrier to compare with' in shown
+        assert '`barrier_eV` of a file such as barriers_train.json.gz' in shown
 
 
 def test_rows_that_the_model_learned_from_are_told(evaluate, model, tmp_path):

@@ -12,11 +12,11 @@ import numpy as np
 from aiida_embarrier.datasets.importing.base import (
     Crystal,
     DatasetError,
+    barrier_of,
     barrier_row,
     check_cell,
     check_ion,
     clean,
-    number,
     read_rows,
 )
 
@@ -47,11 +47,11 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
         raise DatasetError(f'row {index} has no sys_name')
     missing = [
         key
-        for key in ('barrier_eV', 'lattice', 'species', 'frac_coords', 'path_frac', 'mobile_species')
+        for key in ('lattice', 'species', 'frac_coords', 'path_frac', 'mobile_species')
         if row.get(key) in (None, [])
     ]
     if missing:
-        raise DatasetError(f'row {name} has no {missing[0]}: every row needs a structure, a path and a barrier')
+        raise DatasetError(f'row {name} has no {missing[0]}: every row needs a structure and a path')
     where = f'row {name}'
     try:
         crystal = Crystal(
@@ -84,7 +84,7 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
         **{f'prediction_{model}': value for model, value in predictions.items()},
     }
     return barrier_row(
-        name, crystal, path, row['mobile_species'], number(row['barrier_eV'], f'{where}, barrier_eV'), labels
+        name, crystal, path, row['mobile_species'], barrier_of(row.get('barrier_eV'), f'{where}, barrier_eV'), labels
     )
 
 

@@ -22,6 +22,7 @@ __all__ = (
     'DatasetError',
     'ImportedDataset',
     'Target',
+    'barrier_of',
     'check_cell',
     'check_ion',
     'clean',
@@ -196,6 +197,15 @@ def number(value: Any, where: str) -> float:
     if np.isnan(found):
         raise DatasetError(f'{where}: the number is missing (NaN): leave the row out, or find its value')
     return found
+
+
+def barrier_of(value: Any, where: str) -> float:
+    """Return the barrier of a row in eV; NaN where the file has none, which may be what is asked for.
+
+    :raises DatasetError: for what is no number.
+    """
+    missing = value is None or (isinstance(value, float) and np.isnan(value))
+    return np.nan if missing else number(value, where)
 
 
 def read_rows(rows: Sequence[dict[str, Any]], read: Callable[[dict[str, Any], int], dict[str, Any]]) -> pd.DataFrame:

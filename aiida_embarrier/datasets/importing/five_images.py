@@ -10,9 +10,9 @@ from aiida_embarrier.bands.geometry import minimum_image
 from aiida_embarrier.datasets.importing.base import (
     Crystal,
     DatasetError,
+    barrier_of,
     barrier_row,
     clean,
-    number,
     read_crystal,
     read_rows,
 )
@@ -65,4 +65,4 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
         'jid': row.get('jid'),
         'formula_composite': clean(row.get('formula')),
     }
-    return barrier_row(name, rest, path, ions.pop(), number(row.get('target'), f'row {name}, target'), labels)
+    return barrier_row(name, rest, path, ions.pop(), barrier_of(row.get('target'), f'row {name}, target'), labels)

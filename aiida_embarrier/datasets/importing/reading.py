@@ -27,11 +27,13 @@ class Format:
     :param title: what it is, in a line.
     :param module: of this package, which reads it; it holds `read`.
     :param keys: tags by which its rows are told from those of others.
+    :param barrier: tag or column of the barriers in eV, which may be missing.
     """
 
     title: str
     module: str
     keys: frozenset[str]
+    barrier: str = 'target'
 
 
 #: The formats by their names, in the order in which they are tried.
@@ -39,12 +41,13 @@ FORMATS = {
     'barriers-train': Format(
         'barriers_train.json.gz: framework and path of the ion apart',
         'barriers_train',
-        frozenset({'sys_name', 'barrier_eV', 'path_frac'}),
+        frozenset({'sys_name', 'path_frac'}),
+        'barrier_eV',
     ),
     'ten-tags': Format(
         'EM-COMPLETE-DATASET.json: ten tags, initial and final structure',
         'ten_tags',
-        frozenset({'structure_ini', 'structure_fin', 'target'}),
+        frozenset({'structure_ini', 'structure_fin'}),
     ),
     'two-ends': Format(
         'BOTH-RAW-Em-*.json: initial and final atoms (MODEL-1 and 2)', 'two_ends', frozenset({'atoms_ini', 'atoms_fin'})
@@ -52,11 +55,14 @@ FORMATS = {
     'five-images': Format(
         'RAW-Em-5-images-*.json: composites with five images of the ion (MODEL-3 and 4)',
         'five_images',
-        frozenset({'atoms', 'target', 'sys_name'}),
+        frozenset({'atoms', 'sys_name'}),
     ),
     # before `property`: what was imported from such a file and written keeps its column row_id
     'table': Format(
-        'parquet or CSV with the columns of a schema of this package', 'tables', frozenset({'name', 'species'})
+        'parquet or CSV with the columns of a schema of this package',
+        'tables',
+        frozenset({'name', 'species'}),
+        'barrier',
     ),
     'property': Format(
         'parquet files of the transfer-learning sets: a crystal and a property',
@@ -86,6 +92,7 @@ def read_dataset(
     repairs: Sequence[str] = (),
     name: str | None = None,
     source_text: str | None = None,
+    labelled: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ImportedDataset:
     """Return the dataset in a file, with its labels filled in and its known defects marked.
@@ -99,6 +106,7 @@ def read_dataset(
         in the column `repairs` of its row.
     :param name: how messages call the file where `source` is its bytes.
     :param source_text: citation, DOI or address of the dataset, for rows that have none of their own.
+    :param labelled: whether every row has its barrier; else those without one stay, with a gap in `barrier`.
     :param progress: called with what is being done, how many rows of it are done, and out of how many.
     :raises FileNotFoundError: where there is no such file.
     :raises DatasetError: for files of another format, damaged ones, and rows that are not whole.
@@ -116,8 +124,10 @@ def read_dataset(
         frame = frame_of(frame, schema)
     if not len(frame):
         raise DatasetError(f'{content.name} holds no rows')
+    if schema == 'barrier' and labelled:
+        _refuse_gaps(frame, f'{content.name}: ', FORMATS[key].barrier)
     try:
-        check_rows(frame, schema)
+        check_rows(frame, schema, labelled=labelled)
         check_table(frame)
     except ValueError as error:
         raise DatasetError(f'{content.name}: {error}') from error
@@ -128,6 +138,26 @@ def read_dataset(
     notes = [*notes, *completed.notes]
     report = {'format': key, 'file': content.name, 'sha256': content.sha256, **completed.summary(), 'notes': notes}
     return ImportedDataset(completed.frame, schema, found, report, completed.left.table, completed.repairs)
+
+
+def _refuse_gaps(frame: pd.DataFrame, where: str, column: str) -> None:
+    """Refuse rows without a barrier.
+
+    :param column: what barriers are called in the file.
+    :raises DatasetError: naming the first of them.
+    """
+    known = frame['barrier'].notna() if 'barrier' in frame else pd.Series(False, index=frame.index)
+    if not known.any():
+        raise DatasetError(
+            f'{where}no row has a barrier: nothing stands in {column!r} (eV); `aiida-embarrier predict` takes paths '
+            'without barriers'
+        )
+    if not known.all():
+        raise DatasetError(
+            f'{where}{int((~known).sum())} of {len(frame)} rows have no {column!r} (eV), '
+            f'{frame["name"][~known].iloc[0]} the first of them: fill them in, or leave these rows out; `predict` and '
+            '`evaluate` take them as they are'
+        )
 
 
 def _read(content: Content, key: str, target: Target | None) -> tuple[pd.DataFrame, str, Target]:

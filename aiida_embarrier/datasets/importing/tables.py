@@ -25,13 +25,15 @@ __all__ = ('read',)
 
 
 def read(frame: pd.DataFrame, _name: str, target: Target | None) -> tuple[pd.DataFrame, str, Target]:
-    """Return such a table, its schema (`barrier` where it has barriers) and its target.
+    """Return such a table, its schema (`barrier` where it has barriers or paths of an ion) and its target.
 
     :param target: of a dataset of properties; None for the one that the table was written with, if any.
     :raises DatasetError: naming the column or row that does not fit.
     """
-    schema = 'barrier' if 'barrier' in frame else 'property'
-    missing = [key for key, column in columns_of(schema).items() if column.required and key not in frame]
+    has_paths = {'path', 'ion'} <= set(frame.columns) and 'target' not in frame
+    schema = 'barrier' if 'barrier' in frame or has_paths else 'property'
+    needed = [key for key, column in columns_of(schema).items() if column.required and key != 'barrier']
+    missing = [key for key in needed if key not in frame]
     if missing:
         raise DatasetError(
             f'a {schema} dataset needs the column {missing[0]!r}: {columns_of(schema)[missing[0]].meaning}'

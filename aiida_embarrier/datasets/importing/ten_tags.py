@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiida_embarrier.datasets.classes import CRYSTAL_SYSTEMS, canonical_crystal_system
-from aiida_embarrier.datasets.importing.base import clean, number, read_crystal, read_rows
+from aiida_embarrier.datasets.importing.base import barrier_of, clean, read_crystal, read_rows
 from aiida_embarrier.datasets.importing.five_images import name_of
 from aiida_embarrier.datasets.importing.pairs import row_of_ends
 
@@ -40,4 +40,4 @@ def _row(row: dict[str, Any], index: int, class_column: str) -> dict[str, Any]:
         'source': clean(row.get('bibtex')),
         'jid': row.get('jid'),
     }
-    return row_of_ends(name, initial, final, number(row.get('target'), f'row {name}, target'), labels)
+    return row_of_ends(name, initial, final, barrier_of(row.get('target'), f'row {name}, target'), labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiida_embarrier.datasets.importing.base import clean, number, read_crystal, read_rows
+from aiida_embarrier.datasets.importing.base import barrier_of, clean, read_crystal, read_rows
 from aiida_embarrier.datasets.importing.five_images import name_of
 from aiida_embarrier.datasets.importing.pairs import row_of_ends
 
@@ -26,4 +26,4 @@ def _row(row: dict[str, Any], index: int) -> dict[str, Any]:
     name = name_of(row, index)
     initial, final = (read_crystal(row.get(tag), f'row {name}, {tag}') for tag in ('atoms_ini', 'atoms_fin'))
     labels = {'structural_class': clean(row.get('class')), 'jid': row.get('jid')}
-    return row_of_ends(name, initial, final, number(row.get('target'), f'row {name}, target'), labels, mover=0)
+    return row_of_ends(name, initial, final, barrier_of(row.get('target'), f'row {name}, target'), labels, mover=0)

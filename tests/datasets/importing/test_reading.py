@@ -244,7 +244,7 @@ def test_rows_that_are_not_whole(source):
         ({'sys_name': None}, 'row 0 has no sys_name'),
         ({'species': []}, 'row Li4P2S7 has no species: every row needs a structure'),
         ({'lattice': None}, 'row Li4P2S7 has no lattice'),
-        ({'barrier_eV': float('nan')}, 'row Li4P2S7, barrier_eV: the number is missing'),
+        ({'barrier_eV': float('nan')}, "1 of 2 rows have no 'barrier_eV'"),
         ({'barrier_eV': 'high'}, "barrier_eV: 'high' is no number"),
         ({'lattice': nanometres}, 'give lengths in Å'),
         ({'lattice': (1.01 * np.array(row['lattice'])).tolist()}, 'path_length_A is 4.48.*the file was altered'),
@@ -270,7 +270,7 @@ def test_rows_of_others_that_are_not_whole(barriers):
         ({**row, 'structure_fin': {'lattice': 1, 'sites': 2}}, 'structure_fin: the structure cannot be read'),
         (disordered, 'partly occupied sites: order it first'),
         (fewer, 'are not two ends of one hop: the endpoints differ in their number of atoms'),
-        ({**row, 'target': None}, 'target: None is no number'),
+        ({**row, 'target': None}, "no row has a barrier: nothing stands in 'target'"),
     ):
         with pytest.raises(DatasetError, match=message):
             read_dataset(json.dumps([wrong]).encode())
@@ -278,6 +278,25 @@ def test_rows_of_others_that_are_not_whole(barriers):
     composite['atoms']['elements'][2] = 'O'
     with pytest.raises(DatasetError, match='a composite begins with 5 places of the ion, this one with'):
         read_dataset(json.dumps([composite]).encode())
+
+
+def test_paths_without_barriers(source, barriers):
+    """Of every format, where they are asked for: rows that are to be predicted."""
+    published = [{key: value for key, value in row.items() if key != 'barrier_eV'} for row in source[1][:2]]
+    others = [make(some(barriers.frame)[0]) for make in (ten_tags, five_images)]
+    for rows in (published, *([{**row, 'target': None}] for row in others)):
+        found = read_dataset(json.dumps(rows).encode(), labelled=False)
+        assert found.schema == 'barrier'
+        assert len(found.frame) == len(rows)
+        assert 'barrier' not in found.frame
+        with pytest.raises(DatasetError, match='no row has a barrier'):
+            read_dataset(json.dumps(rows).encode())
+    frame = barriers.frame.head(2)
+    gap = read_dataset(frame.assign(barrier=[0.1, np.nan]).to_csv(index=False).encode(), labelled=False).frame
+    assert gap['barrier'].isna().tolist() == [False, True]
+    assert gap['path'].tolist() == frame['path'].tolist()
+    none = read_dataset(frame.drop(columns='barrier').to_csv(index=False).encode(), labelled=False)
+    assert (none.schema, len(none.frame)) == ('barrier', 2)
 
 
 def test_tables_that_do_not_fit(barriers):
@@ -290,7 +309,7 @@ def test_tables_that_do_not_fit(barriers):
         (frame.assign(n_atoms=3), 'n_atoms is 3, its species are 207'),
         (frame.assign(path='[[0,0,0]]'), 'a path is two or more positions'),
         (frame.assign(name='same'), "more than once \\('same'\\)"),
-        (frame.assign(barrier=[0.1, np.nan]), 'row 1 .MgTb2Se4. has no barrier'),
+        (frame.assign(barrier=[0.1, np.nan]), "1 of 2 rows have no 'barrier' .eV., MgTb2Se4 the first"),
         (
             frame.assign(barrier=[0.1, 'high']),
             "row 1 .MgTb2Se4. has 'high' in the column 'barrier', which is no number",
