@@ -26,6 +26,7 @@ Examples:
   aiida-embarrier predict LiFePO4.cif --ion Li
   aiida-embarrier predict LiFePO4.cif --ion Li --refine --refine-count 1
   aiida-embarrier predict --initial A.vasp --final B.vasp --format json
+  aiida-embarrier predict paths.parquet --format csv > barriers.csv
   aiida-embarrier predict my-model LiFePO4.cif
   aiida-embarrier predict my-model LiCoO2.cif LiMn2O4.cif --format csv > predictions.csv
   aiida-embarrier predict 1234 dc.parquet --store"""
@@ -33,8 +34,8 @@ Examples:
 #: Rows of the table for readers.
 SHOWN = 50
 
-#: Options that belong to barriers, by their parameters, and to properties.
-OF_BARRIERS = {
+#: Options that find paths, by their parameters, those that belong to all barriers, and those of properties.
+OF_PATHS = {
     'ion': '--ion',
     'initial': '--initial',
     'final': '--final',
@@ -49,10 +50,8 @@ OF_BARRIERS = {
     'lattice_policy': '--lattice-policy',
     'functional': '--functional',
     'moments': '--moments',
-    'refined': '--refine',
-    'refine_count': '--refine-count',
-    'potential': '--potential',
 }
+OF_BARRIERS = OF_PATHS | {'refined': '--refine', 'refine_count': '--refine-count', 'potential': '--potential'}
 OF_PROPERTIES = {'labels': '--target', 'known': '--known', 'store': '--store', 'code': '--code'}
 
 
@@ -119,7 +118,8 @@ def command(sources: tuple[str, ...], model: str | None, **options: Any) -> None
 
     With --ion, FILE is one crystal: all symmetry-distinct hops of the ion get a barrier, an interval, and flags where
     they are unlike what the model learned from. With --initial and --final there is one path and no FILE. --refine
-    computes whole elastic bands of some of them, which takes minutes each.
+    computes whole elastic bands of some of them, which takes minutes each. Without these options, FILE may be a dataset
+    of paths in any format that imports (parquet, CSV, .json.gz): each of them is predicted, known barriers or not.
 
     Otherwise MODEL predicts properties: a folder with its files, or a node (PK, UUID or label). FILE is then a crystal
     (CIF, POSCAR, ...), several of them, or one dataset (file or node).
@@ -136,19 +136,42 @@ def command(sources: tuple[str, ...], model: str | None, **options: Any) -> None
             raise click.UsageError('a path has two ends: give --initial and --final')
         if not any(ends) and len(sources) != 1:
             raise click.UsageError(f'with --ion comes one FILE with a crystal, not {len(sources)}; models have --model')
-        predict_barriers(Path(sources[0]) if sources else None, model, **options)
+        predict_barriers(sources[0] if sources else None, model, **options)
         return
-    _refuse(options, OF_BARRIERS, 'barriers: name the --ion, or --initial and --final')
+    if len(sources) == 1 and _tells_paths(sources[0], model, options['profile']):
+        from aiida_embarrier.cli.predicting_barriers import predict_barriers
+
+        _refuse(options, OF_PATHS, f'a crystal, whose paths are sought: {sources[0]} is a dataset, which has its own')
+        _refuse(options, OF_PROPERTIES, 'properties: leave it out for barriers')
+        predict_barriers(sources[0], model, **options)
+        return
+    _refuse(options, OF_BARRIERS, 'barriers: name the --ion, --initial and --final, or a dataset of paths')
     if model is None:
         model, *files = sources or (None,)
     else:
         files = list(sources)
     if model is None or not files:
         raise click.UsageError(
-            'for barriers name a FILE and the --ion, or --initial and --final; for properties a MODEL and a FILE'
+            'for barriers name a FILE and the --ion, --initial and --final, or a dataset of paths; for properties a '
+            'MODEL and a FILE'
         )
     own = {name: value for name, value in options.items() if name not in OF_BARRIERS}
     _predict_properties(model, tuple(files), **own)
+
+
+def _tells_paths(source: str, model: str | None, profile: str | None) -> bool:
+    """Return whether what is to be predicted is a dataset of paths; without a model of their own tables are."""
+    from aiida_embarrier.cli.predicting import is_table
+
+    path = Path(source)
+    if path.is_file() and not is_table(path):
+        return False
+    if model is None:
+        return path.is_file()
+    from aiida_embarrier.cli.model.loading import load_any_model
+    from aiida_embarrier.jobs.prediction import BarrierModelCard
+
+    return isinstance(load_any_model(model, profile).card, BarrierModelCard)
 
 
 def _refuse(options: dict[str, Any], others: dict[str, str], why: str) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aiida_embarrier.cli.model.loading import LoadedModel
     from aiida_embarrier.jobs.learning import ModelCard
 
-__all__ = ('Question', 'Rows', 'ask', 'predict_here', 'predict_with_profile', 'rows_of')
+__all__ = ('Question', 'Rows', 'ask', 'is_table', 'predict_here', 'predict_with_profile', 'rows_of')
 
 #: Suffixes of tables; JSON that begins with a list is one, too.
 _TABLES = {'.parquet', '.csv', '.gz'}
@@ -70,7 +70,7 @@ def rows_of(sources: Sequence[str], profile: str | None) -> Rows:
 
     :raises click.ClickException: naming every file that holds no crystal, and for datasets that are not alone.
     """
-    tables = [source for source in sources if not Path(source).is_file() or _is_table(Path(source))]
+    tables = [source for source in sources if not Path(source).is_file() or is_table(Path(source))]
     if not tables:
         return Rows(_crystals([Path(source) for source in sources]))
     if len(sources) > 1:
@@ -83,12 +83,14 @@ def rows_of(sources: Sequence[str], profile: str | None) -> Rows:
     loaded = load_frame(tables[0], profile)
     if loaded.schema != 'property':
         raise click.ClickException(
-            f'{tables[0]} is a dataset of {loaded.schema}s: these models predict properties of crystals'
+            f'{tables[0]} is a dataset of {loaded.schema}s: this model predicts properties of crystals; `predict '
+            f'{tables[0]}` predicts barriers, with --model by another one than `released`'
         )
     return Rows(loaded.frame, loaded.target, loaded.unit, loaded.node)
 
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table of many rows, and no crystal."""
     if path.suffix.lower() in _TABLES:
         return True
     if path.suffix.lower() != '.json':

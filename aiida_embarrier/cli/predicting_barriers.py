@@ -1,20 +1,22 @@
-"""What ``predict`` does with barriers: paths of a crystal or between two, a job of the worker, and a table."""
+"""What ``predict`` does with barriers: paths of a crystal, between two or of a dataset, a job, and a table."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aiida_embarrier.cli.bars import job_bar
+from aiida_embarrier.cli.dataset.loading import load_frame
 from aiida_embarrier.cli.dataset.results import write_frame
 from aiida_embarrier.cli.model.loading import load_barrier_model
 from aiida_embarrier.cli.output import Column, echo_json, echo_table
 from aiida_embarrier.cli.params import read_crystal
 from aiida_embarrier.cli.refining import COUNT, echo_refined, notes_of, read_potential, refine
 from aiida_embarrier.cli.tables import records
-from aiida_embarrier.datasets.asked_paths import asked_hops, asked_path
+from aiida_embarrier.datasets.asked_paths import MAX_HOPS, asked_hops, asked_path, asked_rows
 from aiida_embarrier.datasets.definitions import definitions_in_words
 from aiida_embarrier.jobs.barriers_here import answer
 from aiida_embarrier.jobs.flags import FLAGS
@@ -22,7 +24,6 @@ from aiida_embarrier.jobs.prediction import BarrierHardware
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import pandas as pd
 
@@ -33,6 +34,9 @@ __all__ = ('FLAGGED', 'about_model', 'echo_flags', 'interval', 'predict_barriers
 
 #: Flags of a row in a table.
 FLAGGED = Column('flags', lambda row: ', '.join(row['flags']), width=40)
+
+#: Rows of the table for readers, as many as a crystal has hops at most.
+SHOWN = MAX_HOPS
 
 #: Of two named crystals, only these options say something.
 _OF_HOPS = {
@@ -47,7 +51,7 @@ _OF_HOPS = {
 
 
 def predict_barriers(
-    source: Path | None,
+    source: str | None,
     model: str | None,
     *,
     device: str,
@@ -60,14 +64,14 @@ def predict_barriers(
     potential: str | None,
     **options: Any,
 ) -> None:
-    """Predict and print the barriers of a crystal, or that of one path; the options are those of the command.
+    """Predict and print the barriers of a crystal, of one path or of a dataset; the options are those of the command.
 
-    :param source: file with a crystal; None for the path between `initial` and `final`.
+    :param source: file with a crystal; without `ion` a dataset of paths; None for that between `initial` and `final`.
     """
     if not refined and (refine_count, potential) != (None, None):
         raise click.UsageError(f'{"--potential" if refine_count is None else "--refine-count"} goes with --refine')
     refines = read_potential(potential or 'chgnet') if refined else None  # what is missing is said before anything runs
-    asked = _asked(source, options)
+    asked = _asked(source, options, profile)
     found = load_barrier_model(model or 'released', profile)
     hardware = BarrierHardware.model_validate({'device': device, 'processes': threads, 'threads': threads})
     with job_bar() as show:
@@ -107,8 +111,16 @@ def predict_barriers(
         raise click.ClickException(f'the barriers are predicted, but not refined: {failure}')
 
 
-def _asked(source: Path | None, options: dict[str, Any]) -> AskedPaths:
+def _asked(source: str | None, options: dict[str, Any], profile: str | None) -> AskedPaths:
     moments = options['moments']
+    if source is not None and options['ion'] is None:
+        loaded = load_frame(source, profile, labelled=False)
+        if loaded.schema != 'barrier':
+            raise click.ClickException(
+                f'{source} is a dataset of crystals with a property, not of paths: for properties name a MODEL before '
+                'it, for the hops of a crystal a file of its own and the --ion'
+            )
+        return asked_rows(loaded.frame)
     if source is not None:
         which = {name: options[name] for name in (*_OF_HOPS, 'functional')}
         which['mechanism'] = which['mechanism'] or 'vacancy'
@@ -117,7 +129,7 @@ def _asked(source: Path | None, options: dict[str, Any]) -> AskedPaths:
                 raise click.UsageError(f'{option} goes with --initial and --final')
         if which['supercell'] == 'fit':
             raise click.UsageError('--supercell is three or nine integers; without it a fitting one is taken')
-        return asked_hops(read_crystal(source, moments), options['ion'], **which)
+        return asked_hops(read_crystal(Path(source), moments), options['ion'], **which)
     given = [option for name, option in _OF_HOPS.items() if options[name]]
     if given:
         raise click.UsageError(f'{given[0]} goes with a FILE whose hops are sought, not with --initial and --final')
@@ -170,7 +182,13 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _echo(table: pd.DataFrame, card: BarrierModelCard) -> None:
-    what = f'{len(table)} distinct hop(s)' if 'number' in table else 'one path'
+    what = (
+        f'{len(table)} distinct hop(s)'
+        if 'number' in table
+        else f'{len(table)} paths'
+        if len(table) > 1
+        else 'one path'
+    )
     click.echo(f'{what}; the model: {card.title or card.model}\n')
     columns = [
         *([Column('hop', 'number', 'd')] if 'number' in table else [Column('path', 'name')]),
@@ -180,6 +198,9 @@ def _echo(table: pd.DataFrame, card: BarrierModelCard) -> None:
         Column(words_of(card), interval),
         FLAGGED,
     ]
-    echo_table(records(table), columns)
+    shown = table.head(SHOWN)
+    echo_table(records(shown), columns)
+    if len(table) > SHOWN:
+        click.echo(f'... and {len(table) - SHOWN} more; --format csv prints all, -o FILE writes them')
     click.echo(f'\ndefinition of the barriers: {definitions_in_words(card.barrier_definitions)}')
-    echo_flags(table['flags'])
+    echo_flags(shown['flags'])

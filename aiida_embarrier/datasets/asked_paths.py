@@ -1,4 +1,4 @@
-"""Paths whose barriers are asked for: all hops of an ion in a crystal, or the one between two crystals."""
+"""Paths whose barriers are asked for: all hops of an ion in a crystal, the one between two crystals, or a dataset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core import Structure
 
-__all__ = ('MAX_HOPS', 'AskedPaths', 'asked_hops', 'asked_path')
+__all__ = ('MAX_HOPS', 'AskedPaths', 'asked_hops', 'asked_path', 'asked_rows')
 
 #: Hops that are described, at most, unless more are asked for: a cell that lost its symmetry has thousands.
 MAX_HOPS = 500
@@ -183,6 +183,17 @@ def asked_path(
     warning = finite_size_warning(distance, DEFAULT_MIN_DISTANCE, mover, 'take both ends in a larger supercell')
     warnings = [*([] if warning is None else [warning]), *_of_functional(functional)]
     return AskedPaths(_frame([row], functional), [about], {}, warnings)
+
+
+def asked_rows(frame: pd.DataFrame) -> AskedPaths:
+    """Return the paths of a dataset of barriers, whose barriers are not looked at.
+
+    :param frame: of the schema `barrier`.
+    """
+    about = frame[['name', 'ion', 'hop_length', 'n_atoms']].rename(columns={'hop_length': 'length'})
+    n_known = int(frame['barrier'].notna().sum()) if 'barrier' in frame else 0
+    warnings = [f'{n_known} of {len(frame)} paths have a known barrier: `evaluate` compares'] if n_known else []
+    return AskedPaths(frame.drop(columns='barrier', errors='ignore'), about.to_dict('records'), {}, warnings)
 
 
 def _of_functional(functional: str | None) -> list[str]:

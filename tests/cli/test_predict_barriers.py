@@ -4,11 +4,13 @@ import json
 
 import pandas as pd
 import pytest
+from barrier_paths import path_rows
+from learned_models import rocksalts
 from pymatgen.core import Lattice, Structure
 from small_barrier_models import run_jobs_in_this_process, write_small_model
 from systems import EMT
 
-from aiida_embarrier.datasets.tables import read_parquet
+from aiida_embarrier.datasets.tables import read_parquet, write_parquet
 from aiida_embarrier.jobs.here import WorkerError
 from aiida_embarrier.jobs.prediction import COLUMNS_OF_PATHS
 from aiida_embarrier.structures.endpoints import make_endpoints
@@ -71,6 +73,35 @@ def test_one_path(run, given, model):
     ]
     assert row['prediction'] == pytest.approx(hop['prediction'], abs=1e-3)
     assert 'path' in run('predict', *ends, '--ion', 'Li', '--model', model)
+
+
+def test_a_dataset_of_paths(run, given, model, tmp_path):
+    frame = path_rows(6)
+    frame.loc[4, 'path'] = '[[0,0,0],[0,0,0]]'
+    (tmp_path / 'paths.parquet').write_bytes(write_parquet(frame.drop(columns='barrier')))
+    frame.to_csv(tmp_path / 'known.csv', index=False)
+    how = ('--model', model, '--format', 'json')
+    found = json.loads(run('predict', 'paths.parquet', *how))
+    rows = found['predictions']
+    assert [row['name'] for row in rows] == frame['name'].tolist()
+    assert [row['reason'] is None for row in rows] == [True] * 4 + [False, True]
+    assert list(found['left_out']) == [frame['name'][4]]
+    assert all(row['lower'] < row['prediction'] < row['upper'] for row in rows if row['reason'] is None)
+    assert rows[0]['length'] == pytest.approx(2.1)
+    assert not any('evaluate' in note for note in found['notes'])
+    # barriers that are there change nothing: `evaluate` is for them
+    known = json.loads(run('predict', 'known.csv', *how))
+    assert known['predictions'] == rows
+    assert '6 of 6 paths have a known barrier: `evaluate` compares' in known['notes']
+    assert [set(one) <= set(COLUMNS_OF_PATHS) for one in given] == [True, True]
+    shown = run('predict', '--model', model, 'paths.parquet', '-o', 'barriers.csv')
+    assert '6 paths; the model: made up' in shown
+    assert f'{rows[0]["prediction"]:.3f}' in shown
+    written = pd.read_csv(tmp_path / 'barriers.csv')
+    assert written['prediction'].tolist()[:4] == pytest.approx([row['prediction'] for row in rows[:4]])
+    (tmp_path / 'gaps.parquet').write_bytes(write_parquet(rocksalts()))
+    assert 'not of paths: for properties name a MODEL' in run('predict', 'gaps.parquet', '--model', model, code=1)
+    assert '--hop goes with a crystal' in run('predict', 'paths.parquet', '--hop', 0, code=2)
 
 
 def test_hops_that_have_no_room_are_named(run, given, model):
