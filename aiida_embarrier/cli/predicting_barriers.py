@@ -23,12 +23,14 @@ from aiida_embarrier.jobs.flags import FLAGS
 from aiida_embarrier.jobs.prediction import BarrierHardware
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
     from aiida_embarrier.datasets.asked_paths import AskedPaths
     from aiida_embarrier.jobs.prediction import BarrierModelCard
+
+    Show = Callable[[dict[str, Any]], None]
 
 __all__ = ('FLAGGED', 'about_model', 'echo_flags', 'interval', 'predict_barriers', 'words_of')
 
@@ -71,10 +73,12 @@ def predict_barriers(
     if not refined and (refine_count, potential) != (None, None):
         raise click.UsageError(f'{"--potential" if refine_count is None else "--refine-count"} goes with --refine')
     refines = read_potential(potential or 'chgnet') if refined else None  # what is missing is said before anything runs
-    asked = _asked(source, options, profile)
-    found = load_barrier_model(model or 'released', profile)
     hardware = BarrierHardware.model_validate({'device': device, 'processes': threads, 'threads': threads})
     with job_bar() as show:
+        asked = _asked(source, options, profile, show)
+        found = load_barrier_model(model or 'released', profile)
+        if show is not None:  # a worker that begins takes a second or two before it says so
+            show(_line(f'{_counted(asked)}, describing', 0, len(asked.rows), 'paths'))
         table, notes = answer(asked, found.weights, found.card, hardware, show)
     failure = None
     if refines is not None:
@@ -111,7 +115,18 @@ def predict_barriers(
         raise click.ClickException(f'the barriers are predicted, but not refined: {failure}')
 
 
-def _asked(source: str | None, options: dict[str, Any], profile: str | None) -> AskedPaths:
+def _line(task: str, done: int, total: int, unit: str) -> dict[str, Any]:
+    """Return what happens before the job as a line of its progress."""
+    return {'event': 'step', 'task': task, 'step': done, 'total': total, 'unit': unit}
+
+
+def _counted(asked: AskedPaths) -> str:
+    """Return how many paths there are, in words."""
+    what = 'distinct hop' if 'number' in asked.about[0] else 'path'
+    return f'{len(asked.about)} {what}{"s" if len(asked.about) > 1 else ""}'
+
+
+def _asked(source: str | None, options: dict[str, Any], profile: str | None, show: Show | None) -> AskedPaths:
     moments = options['moments']
     if source is not None and options['ion'] is None:
         loaded = load_frame(source, profile, labelled=False)
@@ -129,6 +144,8 @@ def _asked(source: str | None, options: dict[str, Any], profile: str | None) -> 
                 raise click.UsageError(f'{option} goes with --initial and --final')
         if which['supercell'] == 'fit':
             raise click.UsageError('--supercell is three or nine integers; without it a fitting one is taken')
+        if show is not None:
+            which['progress'] = lambda done, total: show(_line('placing the distinct hops', done, total, 'hops'))
         return asked_hops(read_crystal(Path(source), moments), options['ion'], **which)
     given = [option for name, option in _OF_HOPS.items() if options[name]]
     if given:

@@ -17,7 +17,7 @@ from aiida_embarrier.structures.hops import DEFAULT_SYMPREC, find_hops, select_h
 from aiida_embarrier.structures.supercells import DEFAULT_MIN_DISTANCE, finite_size_warning, supercell_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pymatgen.core import Structure
 
@@ -68,6 +68,7 @@ def asked_hops(
     symprec: float | None = None,
     functional: str | None = None,
     max_hops: int | None = None,
+    progress: Callable[[int, int], Any] = lambda _done, _total: None,
 ) -> AskedPaths:
     """Return the symmetry-distinct hops of an ion in a crystal as straight paths in a supercell, not relaxed.
 
@@ -82,6 +83,7 @@ def asked_hops(
     :param functional: density functional whose barriers are wanted, such as `GGA+U`; None where it does not matter.
     :param max_hops: where the crystal has more, none are told: it is a large cell or lost its symmetry; None for 500.
         It does not count where `numbers` are given.
+    :param progress: called with how many hops were found and have their path already, and with their number.
     :raises ValueError: where there is no hop, where there are too many, for supercells of more than 5000 atoms, and as
         `find_hops` says.
     """
@@ -100,7 +102,8 @@ def asked_hops(
     formula = crystal.composition.element_composition.reduced_formula
     rows, about, left_out = [], [], {}
     warnings: dict[str, None] = {}
-    for hop in chosen:
+    for done, hop in enumerate(chosen):
+        progress(done, len(chosen))
         name = f'{formula} {ion} hop {hop.number}'
         known = hop.to_dict() | {'name': name, 'n_atoms': None}
         about.append({key: known[key] for key in _OF_HOP})

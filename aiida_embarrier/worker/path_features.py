@@ -51,7 +51,7 @@ JOB = PathFeaturesJob
 
 #: Paths that are described between two looks at whether to stop, without a potential. With one they are described one
 #: by one in as many threads as it has processes: three or five images of one path do not keep two of these busy.
-_CHUNK = 16
+_CHUNK = 4
 #: What is wrong with the machine or the potential; whatever else goes wrong does so with one path: the others go on.
 _OF_ALL_PATHS = (PotentialError, OSError, MemoryError)
 

@@ -1,6 +1,7 @@
 """``predict --ion`` and ``predict --initial --final``: all hops, one path, and inputs without a barrier to tell."""
 
 import json
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from systems import EMT
 from aiida_embarrier.datasets.tables import read_parquet, write_parquet
 from aiida_embarrier.jobs.here import WorkerError
 from aiida_embarrier.jobs.prediction import COLUMNS_OF_PATHS
+from aiida_embarrier.jobs.progress import describe_progress
 from aiida_embarrier.structures.endpoints import make_endpoints
 from aiida_embarrier.structures.hops import find_hops
 
@@ -60,6 +62,24 @@ def test_all_hops(run, given, model, tmp_path):
     table = read_parquet((tmp_path / 'hops.parquet').read_bytes())
     assert table['prediction'][0] == pytest.approx(found['predictions'][0]['prediction'])
     assert json.loads(table['flags'][0]) == found['predictions'][0]['flags']
+
+
+def test_what_happens_before_the_first_path_is_shown(run, given, model, monkeypatch):
+    lines = []
+
+    @contextmanager
+    def bar():
+        yield lines.append
+
+    monkeypatch.setattr('aiida_embarrier.cli.predicting_barriers.job_bar', bar)
+    run('predict', 'Li2O2.cif', '--ion', 'Li', '--max-length', 5.2, '--model', model)
+    shown = [describe_progress(line) for line in lines if line['event'] == 'step']
+    assert shown[:4] == [
+        'placing the distinct hops: 0 of 2 hops',
+        'placing the distinct hops: 1 of 2 hops',
+        '2 distinct hops, describing: 0 of 2 paths',
+        'describing: 0 of 2 paths',
+    ]
 
 
 def test_one_path(run, given, model):
