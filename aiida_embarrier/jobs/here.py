@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,9 @@ __all__ = ('WorkerError', 'run_here')
 
 #: Seconds between two looks at the progress of a job.
 _INTERVAL = 0.3
+
+#: Signals that end a process which does not handle them: of `kill` and schedulers, and of a terminal that is closed.
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 ResultT = TypeVar('ResultT', bound=PlainResult)
 
@@ -49,11 +53,12 @@ def run_here(
         terminal.
     :returns: the answer, and the content of these files.
     :raises WorkerError: where there is no worker, and where the job was not done.
+    :raises SystemExit: for a signal that ends this process, whose worker and folder go first.
     """
     worker = find_worker()
     if worker is None:
         raise WorkerError(f'there is no {WORKER} beside this Python or on the PATH: install aiida-embarrier again')
-    with tempfile.TemporaryDirectory(prefix='embarrier-') as name:
+    with _orderly_end(), tempfile.TemporaryDirectory(prefix='embarrier-') as name:
         folder = Path(name)
         for own, content in files.items():
             (folder / own).write_bytes(content)
@@ -74,6 +79,29 @@ def run_here(
 
 def _files_of(path: Path) -> list[Path]:
     return [found for found in path.rglob('*') if found.is_file()] if path.is_dir() else [path]
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Let signals that would end this process at once raise SystemExit, so that nothing is left behind.
+
+    Python runs handlers in the main thread; signals that somebody else handles are left to them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Jobs on this machine: what they write comes back, and what goes wrong is said."""
 
+import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +46,36 @@ def test_files_of_folders_come_too(monkeypatch):
     monkeypatch.setattr(subprocess, 'run', run)
     _, files = run_here(JOB, {}, ScoreBarriersResult, ['one.json', 'pictures'])
     assert files == {name: name.encode() for name in ('one.json', 'pictures/a.png', 'pictures/small/b.png')}
+
+
+def test_a_process_that_is_ended_leaves_nothing(tmp_path):
+    """Neither the folder of the job nor its worker, which would go on for nobody."""
+    worker = tmp_path / 'worker'
+    worker.write_text('#!/bin/sh\necho $$ > "$(dirname "$2")/../pid"\nexec sleep 60\n')
+    worker.chmod(0o755)
+    (tmp_path / 'jobs').mkdir()
+    code = (
+        'from aiida_embarrier.jobs import here\n'
+        'from aiida_embarrier.jobs.scoring import ScoreBarriersJob, ScoreBarriersResult\n'
+        f'here.find_worker = lambda: {str(worker)!r}\n'
+        'here.run_here(ScoreBarriersJob(table="judged.parquet"), {}, ScoreBarriersResult, [])\n'
+    )
+    process = subprocess.Popen([sys.executable, '-c', code], env={**os.environ, 'TMPDIR': str(tmp_path / 'jobs')})
+    pid = tmp_path / 'jobs' / 'pid'
+    until(lambda: pid.is_file() and pid.read_text().strip())
+    process.terminate()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert [path.name for path in (tmp_path / 'jobs').iterdir()] == ['pid']
+    until(lambda: not Path('/proc', pid.read_text().strip()).exists())
+
+
+def until(happened):
+    """Wait for something, half a minute at most."""
+    for _ in range(300):
+        if happened():
+            return
+        time.sleep(0.1)
+    raise AssertionError('it did not happen')
 
 
 def test_a_package_without_its_model(monkeypatch, tmp_path):
