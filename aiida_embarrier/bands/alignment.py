@@ -252,7 +252,8 @@ def _moved(
         if len(around) > 1 and mechanism != 'any':
             raise AlignmentError(
                 f'{len(around)} atoms are written farther than {threshold:g} Å from where they began, all of them on '
-                f'periodic images: {_list(initial, whole_way, around)}; with keep_images only the migrating ion may be'
+                f'periodic images: {_list(initial, whole_way, around)}; with keep_images (--as-written) only '
+                'the migrating ion may be'
             )
         if len(around):
             return [int(index) for index in around]

@@ -11,14 +11,14 @@ from aiida_embarrier.calculations.learning_inputs import section
 from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.potentials import PotentialSpec, resolve_potential
-from aiida_embarrier.jobs.prediction import BarrierModelJob, FeatureSettings
+from aiida_embarrier.jobs.prediction import NUMBERS_OF_POTENTIAL, BarrierModelJob, FeatureSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiida_embarrier.data.table import TableData
 
-__all__ = ('OF_MODELS', 'check_paths', 'feature_settings_of', 'resolve_features', 'resolve_models')
+__all__ = ('OF_MODELS', 'check_described', 'check_paths', 'feature_settings_of', 'resolve_features', 'resolve_models')
 
 #: The job that describes paths.
 _DESCRIBES = 'aiida.calculations:embarrier.path_features'
@@ -35,6 +35,11 @@ OF_MODELS = (
     'limits',
     'source',
 )
+#: What numbers of a potential are of, and the entry that asks for them.
+_WHAT = {
+    'potential': ('the barrier along a path by a potential', 'one, such as `potential: chgnet`'),
+    'neb': ('the barrier of whole elastic bands of a potential', '`neb: {}` beside the `potential`'),
+}
 #: What the columns of a table of paths must have.
 _COLUMNS = ('name', 'lattice', 'species', 'frac_coords', 'ion', 'path')
 
@@ -75,6 +80,19 @@ def resolve_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise ValueError(describe(error)) from error
     return job.model_dump(include=set(OF_MODELS))
+
+
+def check_described(models: Sequence[Mapping[str, Any]], features: FeatureSettings) -> str | None:
+    """Return which model needs numbers that paths are not described by, None where each has its own.
+
+    :param models: of :func:`resolve_models`.
+    """
+    for model in models:
+        needed = NUMBERS_OF_POTENTIAL.get(model['model'])
+        if needed is not None and getattr(features, needed) is None:
+            what, entry = _WHAT[needed]
+            return f'{model["label"]}: the model {model["model"]} is {what}: `describe` needs {entry}'
+    return None
 
 
 def check_paths(table: TableData, with_barriers: bool) -> str | None:

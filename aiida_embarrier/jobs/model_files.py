@@ -92,8 +92,9 @@ def parse_card(text: str) -> ModelCard:
     card = parse_any_card(text)
     if isinstance(card, BarrierModelCard):
         raise ModelFilesError(
-            'this model predicts migration barriers of paths, not properties of crystals: predict with '
-            '`embarrier.predict_barriers`, or take a model of properties'
+            'this model predicts migration barriers of paths, not properties of crystals: `predict '
+            '--model` takes it with a crystal and its --ion, with two ends or with a dataset of paths, '
+            '`embarrier.predict_barriers` with a table of paths'
         )
     return card
 
@@ -143,7 +144,7 @@ def barrier_card(card: AnyCard) -> BarrierModelCard:
         return card
     raise ModelFilesError(
         f'this model predicts {", ".join(card.labels)} of crystals, not migration barriers: predict with '
-        "`embarrier.predict`, or take a model of barriers, such as 'released'"
+        "`predict MODEL FILE` or `embarrier.predict`, or take a model of barriers, such as 'released'"
     )
 
 

@@ -12,6 +12,7 @@ from aiida_embarrier.jobs.schemas import Label, Schema
 
 __all__ = (
     'COLUMNS_OF_PATHS',
+    'NUMBERS_OF_POTENTIAL',
     'BarrierHardware',
     'BarrierModelCard',
     'BarrierModelJob',
@@ -181,6 +182,9 @@ class ModelSpec(Schema):
             return {'label': value['model'], **value}
         return value
 
+
+#: Models that are one number of a potential, by the entry of :class:`FeatureSettings` that makes it.
+NUMBERS_OF_POTENTIAL = {'potential_path': 'potential', 'potential_relaxed': 'potential', 'potential_neb': 'neb'}
 
 #: How rows are parted for a validation: at random, by groups that stay together, or as a split says.
 How = Literal['random', 'host_group', 'framework_group', 'family_group', 'chemsys_group', 'split']

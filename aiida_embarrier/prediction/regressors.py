@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -270,16 +271,24 @@ class OneNumber(BarrierModel):
         self.median = 0.0
 
     def reads(self, columns: Sequence[str]) -> list[str]:
-        """Return its one column."""
-        return [name for name in columns if name == self.column]
+        """Return its one column.
+
+        :raises ValueError: where the rows have no such feature.
+        """
+        if self.column not in columns:
+            also = ' and `neb`, whole elastic bands' if self.column.startswith('potential_neb') else ''
+            raise ValueError(
+                f'the rows have no number {self.column!r}, which this model is: have the paths described with a '
+                f'`potential`{also} (`describe` of `launch barrier-model`), or leave the model out'
+            )
+        return [self.column]
 
     def fit(self, rows: Rows, seed: int = 0) -> None:  # noqa: ARG002  (nothing is drawn)
         """Learn the median barrier, which stands where the feature is not known.
 
         :raises ValueError: where the rows have no such feature.
         """
-        if self.column not in rows.features:
-            raise ValueError(f'the rows have no feature {self.column!r}: describe them with a potential')
+        self.reads([str(name) for name in rows.features])
         self.median = float(np.median(rows.known()))
 
     def predict(self, rows: Rows) -> np.ndarray:
@@ -321,10 +330,11 @@ class Ensemble(BarrierModel):
             if model not in KINDS:
                 raise ValueError(f'{label}: a member is one of {", ".join(KINDS)}, not {model!r}')
             kind, fixed = KINDS[model]
-            try:
-                self.members[label] = kind(**fixed, **settings)
-            except TypeError as error:
-                raise ValueError(f'{label}: settings of {model}: {error}') from error
+            choices = [name for name in inspect.signature(kind).parameters if name not in fixed]
+            unknown = [name for name in settings if name not in choices]
+            if unknown:
+                raise ValueError(f'{label}: {model} has no setting {unknown[0]!r}: it has {", ".join(choices)}')
+            self.members[label] = kind(**fixed, **settings)
 
     def reads(self, columns: Sequence[str]) -> list[str]:
         """Return those that any member reads."""

@@ -50,7 +50,7 @@ def interstitial_sites(
     if not len(vertices):
         raise ValueError(
             f'{structure.composition.reduced_formula} has no void farther than {min_distance} Å from every atom (the '
-            f'largest is {distances.max():.2f} Å away): lower min_distance or name the interstitial sites'
+            f'largest is {distances.max():.2f} Å away): lower that distance or name the interstitial sites (`sites`)'
         )
     operations = symmetry_operations(structure) if operations is None else operations
     centres = np.array(
@@ -67,7 +67,7 @@ def interstitial_sites(
     if not distinct:
         raise ValueError(
             f'no void of {structure.composition.reduced_formula} has its centre farther than {min_distance} Å from '
-            'every atom: lower min_distance or merge, or name the interstitial sites'
+            'every atom: lower that distance or `merge`, or name the interstitial sites (`sites`)'
         )
     return np.array(distinct)
 

@@ -197,12 +197,12 @@ class _Comparing:
             try:
                 if model_class(spec.model).needs_features and not len(rows.features.columns):
                     raise ValueError(
-                        f'the model {spec.model} reads numbers that describe paths: give the table of features that '
-                        '`embarrier.path_features` made of this dataset'
+                        f'the model {spec.model} reads numbers that describe paths: say how to `describe` them, or '
+                        'give the table of `features` that `embarrier.path_features` made of this dataset'
                     )
                 if spec.parent is not None:
                     self._parents[spec.label] = self._parent_sha256(self._folder / PARENTS / spec.parent)
-                self._make(spec)
+                self._make(spec).reads([str(name) for name in rows.features.columns])
             except ModelFilesError as error:
                 raise ParentError(str(error)) from error
             except ValueError as error:

@@ -100,7 +100,9 @@ def _described(
     """
     if card.feature_settings is None:
         raise ValueError(
-            'the card does not say how the numbers that the model reads are made: give the table of features'
+            'the card does not say how the numbers that the model reads are made, as the table of features that it '
+            'learned from told nothing: fit it anew with `describe`, or give `embarrier.predict_barriers` the table of '
+            '`features` of these rows'
         )
     paths, left_out = paths_of(frame)
     reason = None

@@ -9,6 +9,7 @@ from aiida.orm import Dict
 
 from aiida_embarrier.calculations.barrier_analysis import BarrierAnalysisCalculation
 from aiida_embarrier.calculations.prediction import validate_model_inputs
+from aiida_embarrier.calculations.prediction_inputs import check_described, resolve_features, resolve_models
 from aiida_embarrier.engines.base import why
 from aiida_embarrier.workflows.barrier_model_jobs import FitBarrierModelWorkChain, PathFeaturesWorkChain
 
@@ -195,4 +196,10 @@ def validate_inputs(inputs: Any, port: Any) -> str | None:
     """Check that the inputs fit together, before anything is described for hours."""
     if inputs.get('describe') and 'features' in inputs:
         return 'give either `features`, or how to `describe` paths'
+    if inputs.get('describe') and 'parameters' in inputs:
+        asked = resolve_models(inputs['parameters'].get_dict())
+        described = resolve_features(inputs['describe']['parameters'].get_dict())
+        wrong = check_described(asked['models'], described)
+        if wrong is not None:
+            return wrong
     return validate_model_inputs(inputs, port)

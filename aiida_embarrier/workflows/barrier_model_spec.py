@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from aiida_embarrier.calculations.learning_inputs import resolve_settings
-from aiida_embarrier.calculations.prediction_inputs import OF_MODELS, resolve_features, resolve_models
+from aiida_embarrier.calculations.prediction_inputs import OF_MODELS, check_described, resolve_features, resolve_models
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.prediction import BarrierHardware
 from aiida_embarrier.workflows.functionals_inputs import Section
@@ -77,9 +77,11 @@ class BarrierModelSpec(Section):
     def _known_settings(self) -> BarrierModelSpec:
         if self.describe is not None and self.features is not None:
             raise ValueError('give either `features`, or how to `describe` paths')
-        if self.describe is not None:
-            resolve_features(self.describe)
         asked = resolve_models(self.parameters)
+        if self.describe is not None:
+            wrong = check_described(asked['models'], resolve_features(self.describe))
+            if wrong is not None:
+                raise ValueError(wrong)
         if self.split is None and any(validation['how'] == 'split' for validation in asked['validations']):
             raise ValueError('the validation `split` needs a `split`')
         for model in asked['models']:

@@ -53,6 +53,7 @@ def test_dry_run(run, write):
         ({'validations': [{'how': 'family', 'folds': 3}]}, 'family_group'),
         ({'validations': [{'how': 'split'}]}, 'the validation `split` needs a `split`'),
         ({'describe': {'potentail': 'chgnet'}}, "did you mean 'potential'"),
+        ({'describe': {}, 'models': ['potential_path'], 'fit': None}, 'one, such as `potential: chgnet`'),
         ({'describe': {}, 'features': '12'}, 'either `features`, or how to `describe`'),
         ({'models': [{'model': 'model_1_add', 'parent': 'mp'}], 'fit': None}, "'mp', which is not among the `parents`"),
         ({'hardware': {'gpus': 1}}, "unknown parameter 'gpus'"),

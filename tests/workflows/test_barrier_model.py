@@ -123,6 +123,10 @@ def features(n=20):
         ({'options': {'queue': 'x'}}, "did you mean 'queue_name'"),
         ({'describe': {'potential': 'chgnot'}}, "did you mean 'chgnet'"),
         ({'describe': {'budget': 0}}, 'budget'),
+        (
+            {'parameters': {**PARAMETERS, 'models': ['median', 'potential_neb'], 'fit': 'median'}, 'describe': {}},
+            'potential_neb: the model potential_neb is the barrier of whole elastic bands .*`neb: {}` beside the',
+        ),
     ],
 )
 def test_inputs_that_are_refused(worker_code, change, message):
