@@ -162,7 +162,7 @@ def test_members_are_checked():
     for members, message in (
         ({}, 'an ensemble needs members'),
         ({'extra_tree': {}}, "extra_tree: a member is one of extra_trees, random_forest, .*, not 'extra_tree'"),
-        ({'a': {'model': 'extra_trees', 'settings': {'trees': 3}}}, "a: extra_trees has no setting 'trees': it has n_trees"),
+        ({'a': {'model': 'extra_trees', 'settings': {'trees': 3}}}, "a: extra_trees has no setting 'trees': it has"),
     ):
         with pytest.raises(ValueError, match=message):
             make_model('ensemble', members=members)
