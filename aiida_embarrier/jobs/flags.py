@@ -15,6 +15,7 @@ FLAGS = {
     'close_to_atom': 'the path comes nearer to another atom than any of the training: does it lead through one?',
     'far_from_atoms': 'the ion stays farther away from all other atoms than in any row of the training',
     'through_atom': 'the path leads through another atom, and no ion can go there: give points around it',
+    'moved_host': 'another atom moves by more than 0.35 Å from end to end, and farther than in any row of the training',
     'second_mover': 'another atom moves as far as an ion does: barriers are predicted for one moving ion',
     'unlike_training': 'the numbers that describe the path are far from those of every row of the training',
     'not_described': 'a number that describes every row of the training could not be computed',

@@ -87,6 +87,26 @@ def test_paths_that_cannot_be_are_flagged_whatever_the_training_holds(training):
     assert Domain.fit(paths).flags([through, second]) == [['through_atom'], ['second_mover']]
 
 
+def test_hosts_that_move_farther_than_any_of_the_training(training):
+    """From 0.35 Å on, unless the training has such, too; a model that was written before that was kept had none."""
+
+    def moved(by):
+        coords = rocksalt().coords + np.array([[0.0, 0.0, 0.0]] * 4 + [[by / 4.2, 0.0, 0.0]])
+        return replace(rocksalt(), final_coords=coords)
+
+    paths, *_ = training
+    domain = Domain.fit(paths)
+    asked = [moved(by) for by in (0.3, 0.4, 0.8, 1.6)]
+    assert domain.flags(asked) == [[], ['moved_host'], ['moved_host'], ['second_mover']]
+    assert '0.35 Å' in FLAGS['moved_host']
+    used_to = Domain.fit([*paths, moved(0.6)])
+    assert used_to.flags(asked) == [[], [], ['moved_host'], ['second_mover']]
+    arrays, values = used_to.state()
+    assert Domain.from_state(arrays, values).flags(asked) == used_to.flags(asked)
+    values.pop('host_move')
+    assert Domain.from_state(arrays, values).flags(asked) == domain.flags(asked)
+
+
 def test_an_ion_is_a_known_element(training):
     """Sodium moves in one host of the training, and stays in this one."""
     host = rocksalt()
