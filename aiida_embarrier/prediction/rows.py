@@ -22,6 +22,9 @@ __all__ = ('ABOUT_FEATURES', 'paths_of', 'rows_of')
 #: Columns of a table of features that are no numbers of a path.
 ABOUT_FEATURES = ('name', 'reason', 'key')
 
+#: Numbers of a path by which a table of features is known to be of this dataset, and by how much they may differ.
+_TELLING, _SAME = ('n_atoms', 'hop_length', 'volume_per_atom'), 1e-3
+
 #: Columns that a dataset of paths cannot do without.
 _NEEDED = ('name', 'lattice', 'species', 'frac_coords', 'ion', 'path')
 
@@ -61,7 +64,7 @@ def rows_of(
     :param frame: of the schema `barrier`; without barriers, rows to predict.
     :param features: `name` and numbers of each path, and `reason` where one could not be described.
     :param columns: names of the numbers that are wanted, in their order; None for all.
-    :raises ValueError: where columns or rows are missing.
+    :raises ValueError: where columns or rows are missing, and for features of other paths.
     """
     paths, left_out = paths_of(frame)
     known = frame['barrier'].to_numpy(dtype=float, na_value=np.nan) if 'barrier' in frame else None
@@ -71,6 +74,7 @@ def rows_of(
     numbers = None
     if features is not None:
         numbers, undescribed = _numbers(frame['name'].astype(str), features, columns)
+        _check_belong(paths, features)
         left_out |= {name: reason for name, reason in undescribed.items() if name not in left_out}
     kept = [path for path in paths if path.name not in left_out]
     place = {str(name): number for number, name in enumerate(frame['name'])}
@@ -120,6 +124,27 @@ def _numbers(
             )
         numbers = numbers[list(columns)]
     return numbers.astype(float), undescribed
+
+
+def _check_belong(paths: Sequence[MigrationPath], features: pd.DataFrame) -> None:
+    """Check that a table of features is of these paths, and not of others of the same names.
+
+    :raises ValueError: naming the first number that is not that of its path.
+    """
+    known = [name for name in _TELLING if name in features]
+    table = features.assign(name=features['name'].astype(str)).set_index('name')[known].astype(float)
+    for path in paths:
+        own = {
+            'n_atoms': path.n_atoms,
+            'hop_length': path.hop_length,
+            'volume_per_atom': abs(float(np.linalg.det(path.lattice))) / path.n_atoms,
+        }
+        for name, said in table.loc[path.name].items():
+            if np.isfinite(said) and abs(said - own[str(name)]) > _SAME:
+                raise ValueError(
+                    f'the features of {path.name} are of another path: its {name} is {said:g} there and '
+                    f'{own[str(name)]:g} in the dataset; describe this dataset with `embarrier.path_features`'
+                )
 
 
 def _labels(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from barrier_paths import path_rows
 
+from aiida_embarrier.prediction.features import describe
 from aiida_embarrier.prediction.rows import paths_of, rows_of
 
 
@@ -80,3 +81,18 @@ def test_a_name_that_stands_twice_in_the_features_is_refused():
     table = features(frame)
     with pytest.raises(ValueError, match="several rows 'TiO_0_1'"):
         rows_of(frame, pd.concat([table, table.iloc[:1]], ignore_index=True))
+
+
+def test_features_of_another_dataset_with_the_same_names_are_refused():
+    """By what every table of features tells of a path; numbers that are not known tell nothing."""
+    frame = path_rows(4)
+    table = describe(paths_of(frame)[0]).reset_index(names='name')
+    rows, _ = rows_of(frame, table)
+    assert len(rows) == 4
+    longer = table.assign(hop_length=table['hop_length'] + [0.0, 0.01, 0.0, 0.0])
+    with pytest.raises(ValueError, match='features of TiO_0_2 are of another path: its hop_length is'):
+        rows_of(frame, longer)
+    for name in ('n_atoms', 'volume_per_atom'):
+        with pytest.raises(ValueError, match=f'are of another path: its {name} is'):
+            rows_of(frame, table.assign(**{name: table[name] * 2}))
+    assert len(rows_of(frame, longer.assign(hop_length=np.nan))[0]) == 4
