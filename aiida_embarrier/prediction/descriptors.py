@@ -1,7 +1,12 @@
 """Numbers that describe a path by composition and geometry alone; missing ones are NaN.
 
-They depend on neither the order of atoms nor the origin. Those that change when the path is reversed say so in their
-names: `initial`, `difference` (final less initial). All others are the same in both directions.
+They depend on neither the order of atoms nor the origin, nor on how a cell is turned or its vectors are chosen, with
+two exceptions. The arc that a path is bent to (`bend`, `rule_...`) is sought along directions that turn with the cell:
+of 559 published paths that were turned, 95 % of the predictions of the released model changed by less than 0.008 eV,
+99 % by less than 0.04 eV, one by 0.2 eV. And `longest_vector` is that of the cell as written, unless that is skewed.
+
+Those that change when the path is reversed say so in their names: `initial`, `difference` (final less initial). All
+others are the same in both directions.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Element
+from pymatgen.core import Element, Lattice
 
 from aiida_embarrier.bands.geometry import image_distance
 from aiida_embarrier.prediction.electrostatics import formal_charges, site_potentials
@@ -33,6 +38,9 @@ N_POINTS = 21
 REACH = 6.0
 #: Lengths over which the repulsion of anions and of cations falls off, in Å.
 RANGE_OF_ANIONS, RANGE_OF_CATIONS = 0.35, 0.5
+#: A cell whose longest vector is so many times as long as that of the reduced cell is skewed. Conventional cells are
+#: not: of 559 published ones all but 46 have vectors as short, those of the rest are 1.28 times as long at most.
+SKEWED = 1.3
 #: Nearest anions whose mean distance is told.
 NEAREST = 4
 
@@ -51,7 +59,7 @@ def describe_geometry(path: MigrationPath) -> dict[str, float]:
         'hop_length': path.hop_length,
         'detour': path.path_length - path.hop_length,
         'image_distance': image_distance(path.lattice),
-        'longest_vector': float(np.linalg.norm(path.lattice, axis=1).max()),
+        'longest_vector': _longest_vector(path.lattice),
         'host_shift': float(np.sqrt((((path.host_at(1.0) - path.coords) @ path.lattice) ** 2).sum())),
     }
     for name, profile in _profiles(path, parts, coords, points):
@@ -67,6 +75,13 @@ def describe_geometry(path: MigrationPath) -> dict[str, float]:
     found['bend'] = float(np.linalg.norm((bent - points) @ path.lattice, axis=1).max())
     rules = design_rules(path.lattice, path.species, mean, path.ion, bent)
     return {**found, **{f'rule_{name}': value for name, value in rules.items()}}
+
+
+def _longest_vector(lattice: np.ndarray) -> float:
+    """Return the length of the longest vector of a cell in Å; of the reduced cell for one that is skewed."""
+    own = float(np.linalg.norm(lattice, axis=1).max())
+    reduced = max(Lattice(lattice).get_lll_reduced_lattice().abc)
+    return own if own < SKEWED * reduced else reduced
 
 
 def _ion(path: MigrationPath) -> dict[str, float]:

@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 from prediction.small_paths import small_path
+from pymatgen.core import Lattice
+from scipy.spatial.transform import Rotation
 
 from aiida_embarrier.prediction.descriptors import describe_geometry
 
 #: Distances and sums of a crystal come out the same but for rounding.
 SAME = {'rel': 1e-6, 'abs': 1e-6, 'nan_ok': True}
+SHIFT = np.array([0.21, 0.48, 0.9])
 DIRECTED = ('_initial', '_difference')
 
 
@@ -29,6 +32,57 @@ def test_order_of_atoms_and_lattice_translations_do_not_matter(path):
         points=path.points + np.array([1, 0, -2]),
     )
     assert describe_geometry(other) == pytest.approx(describe_geometry(path), **SAME)
+
+
+def turned(path):
+    """Return a path in a cell that is turned."""
+    return dataclasses.replace(path, lattice=path.lattice @ Rotation.from_euler('xyz', (0.4, 1.1, -0.7)).as_matrix())
+
+
+def with_vectors(path, matrix):
+    """Return a path with other vectors of the same lattice, rows of integers in units of the old ones."""
+    inverse = np.linalg.inv(matrix)
+    final = None if path.final_coords is None else path.final_coords @ inverse
+    return dataclasses.replace(
+        path,
+        lattice=np.array(matrix) @ path.lattice,
+        coords=path.coords @ inverse,
+        final_coords=final,
+        points=path.points @ inverse,
+    )
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda path: dataclasses.replace(
+            path,
+            coords=path.coords + SHIFT,
+            final_coords=path.final_coords + SHIFT,
+            points=path.points + SHIFT,
+        ),
+        lambda path: with_vectors(path, [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+        lambda path: with_vectors(path, [[1, 1, 0], [0, 1, 0], [0, 0, 1]]),
+        lambda path: with_vectors(path, [[1, 0, 0], [-1, 1, 0], [0, 2, 1]]),
+        turned,
+    ],
+    ids=['origin', 'order of vectors', 'skewed', 'very skewed', 'turned'],
+)
+def test_how_a_cell_is_written_does_not_matter(path, change):
+    """The arc of a turned path is found by other steps, and ends where it did within 0.01 of the numbers it makes."""
+    found, expected = describe_geometry(change(path)), describe_geometry(path)
+    of_arc = {name for name in expected if name == 'bend' or name.startswith('rule_')}
+    others = set(expected) - of_arc
+    assert {name: found[name] for name in others} == pytest.approx({name: expected[name] for name in others}, **SAME)
+    assert {name: found[name] for name in of_arc} == pytest.approx(
+        {name: expected[name] for name in of_arc}, rel=0.01, abs=0.01, nan_ok=True
+    )
+
+
+def test_conventional_cells_are_not_reduced(path):
+    """Monoclinic cells with an angle of 128 degrees are published, and models learned from them as they are."""
+    cell = dataclasses.replace(path, lattice=Lattice.monoclinic(10.6, 11.4, 17.2, 128).matrix)
+    assert describe_geometry(cell)['longest_vector'] == pytest.approx(17.2)
 
 
 def test_direction(path):
