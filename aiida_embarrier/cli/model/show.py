@@ -49,7 +49,8 @@ LEAKS = 'the targets were scaled by all rows, those that test included, as in th
 def command(model: str, profile: str | None, output_format: str) -> None:
     """Say what a model predicts, how it was trained and how good it is.
 
-    Its files are checked: whole, unaltered, card and weights of one model. A folder needs no profile.
+    Its files are checked: whole, unaltered, card and weights of one model. A folder needs no profile, nor do
+    `released` and `released-potential`, the models of barriers that come with this package.
     """
     from aiida_embarrier.cli.model.loading import load_any_model
 
