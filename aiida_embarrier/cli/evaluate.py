@@ -196,7 +196,6 @@ def _echo(table: pd.DataFrame, scores: dict[str, Any], card: BarrierModelCard, d
         ],
     )
     echo_flags([row['flags'] for row in worst])
-
     _echo_unknown([row for row in _rows(table) if row['barrier'] is None], card)
 
 

@@ -167,7 +167,7 @@ def _tells_paths(source: str, model: str | None, profile: str | None) -> bool:
     if path.is_file() and not is_table(path):
         return False
     if model is None:
-        return path.is_file()
+        return path.is_file() or bool(path.suffix)  # what is no file is told where it is read
     from aiida_embarrier.cli.model.loading import load_any_model
     from aiida_embarrier.jobs.prediction import BarrierModelCard
 

@@ -199,13 +199,8 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _echo(table: pd.DataFrame, card: BarrierModelCard) -> None:
-    what = (
-        f'{len(table)} distinct hop(s)'
-        if 'number' in table
-        else f'{len(table)} paths'
-        if len(table) > 1
-        else 'one path'
-    )
+    several = f'{len(table)} paths' if len(table) > 1 else 'one path'
+    what = f'{len(table)} distinct hop(s)' if 'number' in table else several
     click.echo(f'{what}; the model: {card.title or card.model}\n')
     columns = [
         *([Column('hop', 'number', 'd')] if 'number' in table else [Column('path', 'name')]),

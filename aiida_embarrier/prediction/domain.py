@@ -44,9 +44,9 @@ _SAME = 1e-3
 _MARGIN = 0.01
 #: But by this at least, in Å and of the detour, lest rounded coordinates of a straight path make it a bent one.
 _LEAST_MARGIN = 0.01
-#: Atoms of the host that move no farther than this from end to end, in Å, are no reason to wonder: so much nearer or
-#: farther an anion repels the ion e times as much in what models look at. Of 80 published rows, whose hosts stay, whose
-#: hosts were let move by 0.3 Å, 9 in 10 predictions changed by 0.16 eV at most; by 0.5 Å, by 0.40 eV.
+#: Atoms of the host that move no farther than this from end to end, in Å, are no reason to wonder: an anion that comes
+#: nearer by so much repels the ion e times as much in what models look at. The hosts of published rows stay; where
+#: those of 80 rows were moved by 0.3 Å, 9 in 10 predictions changed by 0.16 eV at most, and by 0.40 eV at 0.5 Å.
 _MOVED = RANGE_OF_ANIONS
 #: Beyond this, in Å, it does not matter how far the nearest atom is.
 _FARTHEST = 20.0

@@ -121,6 +121,7 @@ def test_a_dataset_of_paths(run, given, model, tmp_path):
     assert written['prediction'].tolist()[:4] == pytest.approx([row['prediction'] for row in rows[:4]])
     (tmp_path / 'gaps.parquet').write_bytes(write_parquet(rocksalts()))
     assert 'not of paths: for properties name a MODEL' in run('predict', 'gaps.parquet', '--model', model, code=1)
+    assert "there is no file 'gone.parquet'" in run('predict', 'gone.parquet', code=1)
     assert '--hop goes with a crystal' in run('predict', 'paths.parquet', '--hop', 0, code=2)
 
 

@@ -79,7 +79,6 @@ def load_node_frame(identifier: str, *, labelled: bool = True) -> Loaded:
     """Return the dataset of a node in the profile that is loaded.
 
     :param labelled: see :func:`load_frame`.
-
     :raises click.ClickException: where there is no such node, and where it is no dataset.
     """
     from aiida.orm import ProcessNode
