@@ -278,6 +278,7 @@ def _split(records: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, pd.Serie
     """Return the numbers of paths, and why some have none."""
     frame = pd.DataFrame(records, index=range(len(records)))
     reasons = frame.pop('reason').tolist() if 'reason' in frame else [None] * len(frame)
-    return frame.astype(float), pd.Series(
+    # numbers of some hundred columns that come one by one are in as many blocks: a copy has one
+    return frame.astype(float).copy(), pd.Series(
         [value if isinstance(value, str) else None for value in reasons], index=frame.index, dtype='str'
     )
