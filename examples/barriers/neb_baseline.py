@@ -109,8 +109,9 @@ def main(
     )
     print('all these rows; where a band has not converged, the median stands for it')
     compare(rows, features, folds, folder)
-    print('\nrows whose band has converged')
-    compare(rows[converged].reset_index(drop=True), features[converged].reset_index(drop=True), folds, folder)
+    if folds <= converged.sum() < len(rows):
+        print('\nrows whose band has converged')
+        compare(rows[converged].reset_index(drop=True), features[converged].reset_index(drop=True), folds, folder)
 
 
 if __name__ == '__main__':
