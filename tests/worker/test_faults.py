@@ -18,6 +18,8 @@ from worker.test_runner import COMMAND, bent_line, events, finish, start, write_
 from aiida_embarrier.bands.io import read_npz
 from aiida_embarrier.jobs.schemas import JobResult, NebTask, Status
 
+pytestmark = pytest.mark.slow
+
 LABELS = ('a', 'b')
 
 
