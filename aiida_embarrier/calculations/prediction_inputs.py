@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from aiida_embarrier.calculations.learning_inputs import section
 from aiida_embarrier.calculations.parameters import check_keys
+from aiida_embarrier.jobs.barrier_models import check_model
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.potentials import PotentialSpec, resolve_potential
 from aiida_embarrier.jobs.prediction import NUMBERS_OF_POTENTIAL, BarrierModelJob, FeatureSettings
@@ -67,7 +68,7 @@ def resolve_features(parameters: Mapping[str, Any]) -> FeatureSettings:
 def resolve_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return entries of a :class:`~aiida_embarrier.jobs.prediction.BarrierModelJob`: models, and how to compare them.
 
-    Whether there are models of these names is found out by the worker, which alone knows them.
+    What the settings of a model are is found out by the worker; that they have these names is not.
 
     :param parameters: `models` (names, or mappings with `label`, `model`, `settings`, `parent`), `validations`, `fit`,
         `seed`, `coverage`, `n_resamples`; `title`, `licence`, `limits` and `source` of the model that is kept.
@@ -79,6 +80,11 @@ def resolve_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
         job = BarrierModelJob(dataset='x', split='x', **parameters)
     except ValidationError as error:
         raise ValueError(describe(error)) from error
+    for spec in job.models:
+        try:
+            check_model(spec.model, spec.settings)
+        except ValueError as error:
+            raise ValueError(f'{spec.label}: {error}') from error
     return job.model_dump(include=set(OF_MODELS))
 
 

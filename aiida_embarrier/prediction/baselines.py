@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from aiida_embarrier.jobs.barrier_models import NO_STRUCTURAL_GROUP
 from aiida_embarrier.prediction.base import BarrierModel
 
 if TYPE_CHECKING:
@@ -85,10 +86,7 @@ class ClassMedian(MedianOfGroups):
 
     def _groups(self, rows: Rows) -> list[list[str]]:
         if 'structural_group' not in rows.labels:
-            raise ValueError(
-                'the rows have no `structural_group`, which class_median predicts by: give every row of the dataset a '
-                '`structural_class`, or leave this baseline out'
-            )
+            raise ValueError(NO_STRUCTURAL_GROUP)
         return [[label] for label in rows.labels['structural_group'].astype(str)]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aiida_embarrier.jobs.barrier_models import check_name, check_setting
 from aiida_embarrier.prediction.network_specs import NETWORKS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ModelEntry:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-#: Models by their names.
+#: Models by their names; :data:`aiida_embarrier.jobs.barrier_models.KNOWN_MODELS` tells their settings to both halves.
 MODELS: dict[str, ModelEntry] = {
     'median': ModelEntry('baselines', 'TrainingMedian'),
     'class_median': ModelEntry('baselines', 'ClassMedian'),
@@ -57,10 +57,7 @@ def model_class(name: str) -> type[BarrierModel]:
 
     :raises ValueError: for an unknown name, with the closest known one.
     """
-    if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
-        meant = f': did you mean {close[0]!r}? There are' if close else ': choose from'
-        raise ValueError(f'there is no model {name!r} of barriers{meant} {", ".join(MODELS)}')
+    check_name(name, MODELS)
     entry = MODELS[name]
     found: type[BarrierModel] = getattr(
         importlib.import_module(f'aiida_embarrier.prediction.{entry.module}'), entry.class_name
@@ -80,10 +77,7 @@ def make_model(name: str, **settings: Any) -> BarrierModel:
     fixed = MODELS[name].settings
     choices = [key for key in known if key not in fixed]
     for key in settings:
-        if key in fixed or key not in known:
-            close = difflib.get_close_matches(key, choices, n=1)
-            meant = f': did you mean {close[0]!r}? It' if close else ': it'
-            raise ValueError(f'the model {name} has no setting {key!r}{meant} has {", ".join(choices) or "none"}')
+        check_setting(name, key, choices)
     try:
         return cls(**fixed, **settings)
     except TypeError as error:

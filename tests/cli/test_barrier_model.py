@@ -49,6 +49,15 @@ def test_dry_run(run, write):
     [
         ({'model': ['median']}, "unknown key 'model': did you mean 'models'"),
         ({'models': []}, 'models'),
+        ({'models': ['medain'], 'fit': None}, "medain: there is no model 'medain' of barriers: did you mean 'median'"),
+        (
+            {'models': [{'model': 'extra_trees', 'settings': {'ntrees': 5}}], 'fit': None},
+            "extra_trees: the model extra_trees has no setting 'ntrees': did you mean 'n_trees'",
+        ),
+        (
+            {'models': [{'model': 'ensemble', 'settings': {'members': {'trees': {}}}}], 'fit': None},
+            "ensemble: there is no model 'trees' of barriers",
+        ),
         ({'fit': 'chem'}, "`fit` is 'chem', which is no label of a model"),
         ({'validations': [{'how': 'family', 'folds': 3}]}, 'family_group'),
         ({'validations': [{'how': 'split'}]}, 'the validation `split` needs a `split`'),

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from aiida_embarrier.jobs.barrier_models import KNOWN_MODELS
 from aiida_embarrier.prediction.base import BarrierModel
 from aiida_embarrier.prediction.registry import MODELS, make_model, model_class
 
@@ -14,6 +15,21 @@ def test_every_model_can_be_made(name):
     assert issubclass(cls, BarrierModel)
     assert not inspect.isabstract(cls)
     assert isinstance(make_model(name), cls)
+
+
+#: What the worker sets itself.
+OF_JOBS = {'parent', 'hardware', 'hooks'}
+
+
+def test_both_halves_know_the_same_models():
+    told = {}
+    for name, entry in MODELS.items():
+        cls = model_class(name)
+        settings = set(inspect.signature(cls).parameters) - set(entry.settings) - OF_JOBS
+        told[name] = settings, cls.needs_features
+    known = {name: (set(model.settings), model.reads_numbers) for name, model in KNOWN_MODELS.items()}
+    assert known == told
+    assert list(KNOWN_MODELS) == list(MODELS)
 
 
 @pytest.mark.parametrize(
