@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiida.orm import Dict, SinglefileData
 
+from aiida_embarrier.calculations.barrier_rows import check_barrier_rows
 from aiida_embarrier.calculations.learning import LearningCalculation, add_validator
 from aiida_embarrier.calculations.learning_inputs import resolve_settings
 from aiida_embarrier.calculations.prediction_inputs import (
+    check_numbers_needed,
     check_paths,
     feature_settings_of,
     resolve_features,
@@ -287,7 +289,7 @@ def validate_paths(inputs: Any, _: Any) -> str | None:
 
 
 def validate_model_inputs(inputs: Any, _: Any) -> str | None:
-    """Check that dataset, split, parents and parameters fit together."""
+    """Check that dataset, split, features, parents and parameters fit together."""
     if 'dataset' not in inputs or 'parameters' not in inputs:  # told by their ports
         return None
     wrong = check_paths(inputs['dataset'], with_barriers=True)
@@ -300,11 +302,12 @@ def validate_model_inputs(inputs: Any, _: Any) -> str | None:
     for model in asked['models']:
         if model['parent'] is not None and model['parent'] not in parents:
             return f'{model["label"]} starts from {model["parent"]!r}, which is not among the `parents`'
-    if 'split' not in inputs:
-        return None
-    columns = [column['name'] for column in inputs['split'].base.attributes.get('columns')]
-    missing = [name for name in ('name', 'part') if name not in columns]
-    return f'the split has no column {missing[0]!r}' if missing else None
+    if 'features' not in inputs and not inputs.get('describe'):
+        wrong = check_numbers_needed(asked['models'])
+        if wrong is not None:
+            return wrong
+    split, features = (inputs[name].table if name in inputs else None for name in ('split', 'features'))
+    return check_barrier_rows(inputs['dataset'].table, asked, split, features)
 
 
 def validate_prediction(inputs: Any, _: Any) -> str | None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from aiida_embarrier.calculations.learning_inputs import section
 from aiida_embarrier.calculations.parameters import check_keys
-from aiida_embarrier.jobs.barrier_models import check_model
+from aiida_embarrier.jobs.barrier_models import KNOWN_MODELS, NO_NUMBERS, check_model
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.potentials import PotentialSpec, resolve_potential
 from aiida_embarrier.jobs.prediction import NUMBERS_OF_POTENTIAL, BarrierModelJob, FeatureSettings
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.data.table import TableData
 
-__all__ = ('OF_MODELS', 'check_described', 'check_paths', 'feature_settings_of', 'resolve_features', 'resolve_models')
+__all__ = (
+    'OF_MODELS',
+    'check_described',
+    'check_numbers_needed',
+    'check_paths',
+    'feature_settings_of',
+    'resolve_features',
+    'resolve_models',
+)
 
 #: The job that describes paths.
 _DESCRIBES = 'aiida.calculations:embarrier.path_features'
@@ -98,6 +106,17 @@ def check_described(models: Sequence[Mapping[str, Any]], features: FeatureSettin
         if needed is not None and getattr(features, needed) is None:
             what, entry = _WHAT[needed]
             return f'{model["label"]}: the model {model["model"]} is {what}: `describe` needs {entry}'
+    return None
+
+
+def check_numbers_needed(models: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return which model reads numbers that describe paths, None where each looks at paths itself.
+
+    :param models: of :func:`resolve_models`.
+    """
+    for model in models:
+        if KNOWN_MODELS[model['model']].reads_numbers:
+            return f'{model["label"]}: {NO_NUMBERS.format(model=model["model"])}'
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiida.engine import calcfunction
 from aiida.orm import Dict
@@ -10,7 +10,14 @@ from aiida.orm import Dict
 from aiida_embarrier.calculations.refusal import refuse_politely
 from aiida_embarrier.data.table import TableData
 
-__all__ = ('PARAMETERS', 'split_dataset')
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from aiida_embarrier.datasets.splits import Split
+
+__all__ = ('PARAMETERS', 'split_dataset', 'split_rows')
 
 #: What the parameters of a split may say, as :func:`~aiida_embarrier.datasets.splits.split_dataset` takes it.
 PARAMETERS = (
@@ -24,6 +31,22 @@ PARAMETERS = (
     'group_by',
     'compare_hops',
 )
+
+
+def split_rows(frame: pd.DataFrame, settings: Mapping[str, Any]) -> Split:
+    """Return a split of a dataset.
+
+    :param settings: see :data:`PARAMETERS`.
+    :raises ValueError: for settings that there are not or that cannot be met, and for a table that is no dataset.
+    """
+    from aiida_embarrier.datasets import splits
+
+    unknown = sorted(set(settings) - set(PARAMETERS))
+    if unknown:
+        raise ValueError(f'a split has no parameter {unknown[0]!r}: choose from {", ".join(PARAMETERS)}')
+    if 'name' not in frame or 'species' not in frame:
+        raise ValueError('this table is no dataset: it lacks the columns name and species')
+    return splits.split_dataset(frame, **settings)
 
 
 @calcfunction
@@ -40,17 +63,10 @@ def split_dataset(dataset: TableData, parameters: Dict) -> dict[str, Any]:
         training row), and `report`: parameters, counts by part, the hash of the rows that were split, and the counts of
         what leaks.
     """
-    from aiida_embarrier.datasets import splits
     from aiida_embarrier.datasets.tables import content_hash
 
-    settings = parameters.get_dict()
-    unknown = sorted(set(settings) - set(PARAMETERS))
-    if unknown:
-        raise ValueError(f'a split has no parameter {unknown[0]!r}: choose from {", ".join(PARAMETERS)}')
     frame = dataset.table
-    if 'name' not in frame or 'species' not in frame:
-        raise ValueError('this table is no dataset: it lacks the columns name and species')
-    split = splits.split_dataset(frame, **settings)
+    split = split_rows(frame, parameters.get_dict())
     report = {**split.report, 'dataset_hash': content_hash(frame), 'leakage': split.leakage.to_dict()}
     return {
         'split': TableData(split.table, title=f'{split.method} split'),

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = (
+    'BELOW',
     'KNOWN_MODELS',
+    'NO_NUMBERS',
     'NO_STRUCTURAL_GROUP',
     'KnownModel',
     'check_model',
@@ -60,6 +62,13 @@ KNOWN_MODELS = {
     'profile': KnownModel(_NETWORK),
 }
 
+#: Share of the missed barriers that are to lie below their intervals.
+BELOW = 0.3
+
+NO_NUMBERS = (
+    'the model {model} reads numbers that describe paths: say how to `describe` them, or give the table of `features` '
+    'that `embarrier.path_features` made of this dataset'
+)
 NO_STRUCTURAL_GROUP = (
     'the rows have no `structural_group`, which class_median predicts by: give every row of the dataset a '
     '`structural_class`, or leave this baseline out'

@@ -11,6 +11,7 @@ from aiida_embarrier.jobs.potentials import PotentialSpec
 from aiida_embarrier.jobs.schemas import Label, Schema
 
 __all__ = (
+    'ABOUT_FEATURES',
     'COLUMNS_OF_PATHS',
     'NUMBERS_OF_POTENTIAL',
     'BarrierHardware',
@@ -31,6 +32,8 @@ __all__ = (
 
 #: A row per path: `name`, numbers, and `reason` (why a path could not be described, else missing).
 FEATURES_FILE = 'features.parquet'
+#: Columns of it that are no numbers of a path.
+ABOUT_FEATURES = ('name', 'reason', 'key')
 #: A row per path that was described, as in `features.parquet`, and the `key` of what its numbers depend on.
 FEATURES_CHECKPOINT_FILE = 'features_checkpoint.parquet'
 #: A row per model, validation, seed and row: `model`, `validation`, `seed`, `fold`, `name`, `barrier`, `prediction`,

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from aiida_embarrier.jobs.barrier_models import BELOW
 from aiida_embarrier.prediction.scores import interval_scores
 
 if TYPE_CHECKING:
@@ -40,13 +41,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ('BELOW', 'COVERAGES', 'ConformalIntervals', 'coverage_table', 'cross_intervals')
+__all__ = ('COVERAGES', 'ConformalIntervals', 'coverage_table', 'cross_intervals')
 
 #: Coverages that are measured beside the one that is asked for.
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-
-#: Share of the missed barriers that are to lie below their intervals.
-BELOW = 0.3
 
 #: Added in eV to barriers and difficulties before their logarithm is taken, so that it has no pole at 0.
 _BARRIER_OFFSET, _DIFFICULTY_OFFSET = 0.1, 1e-3

@@ -10,17 +10,14 @@ import pandas as pd
 from aiida_embarrier.datasets.groups import with_groups
 from aiida_embarrier.datasets.leakage import group_column
 from aiida_embarrier.datasets.schema import GROUPS
-from aiida_embarrier.jobs.prediction import COLUMNS_OF_PATHS
+from aiida_embarrier.jobs.prediction import ABOUT_FEATURES, COLUMNS_OF_PATHS
 from aiida_embarrier.prediction.base import Rows
 from aiida_embarrier.prediction.paths import MigrationPath, PathError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ('ABOUT_FEATURES', 'paths_of', 'rows_of')
-
-#: Columns of a table of features that are no numbers of a path.
-ABOUT_FEATURES = ('name', 'reason', 'key')
+__all__ = ('paths_of', 'rows_of')
 
 #: Numbers of a path by which a table of features is known to be of this dataset, and by how much they may differ.
 _TELLING, _SAME = ('n_atoms', 'hop_length', 'volume_per_atom'), 1e-3

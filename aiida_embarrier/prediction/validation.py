@@ -16,13 +16,10 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.prediction.base import BarrierModel, Rows
 
-__all__ = ('HOWS', 'LEARNED_FOR', 'PARTS', 'Fold', 'folds_of', 'parted', 'predict_fold')
+__all__ = ('HOWS', 'LEARNED_FOR', 'Fold', 'folds_of', 'parted', 'predict_fold')
 
 #: Ways to part rows: at random, and by groups that stay together.
 HOWS = ('random', *GROUPS)
-
-#: Parts of a split; rows of other parts are left out.
-PARTS = ('train', 'validation', 'test')
 
 #: For each part that is predicted those that its model learns from.
 LEARNED_FOR = {'validation': ('train',), 'test': ('train', 'validation')}

@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 
 from aiida_embarrier.datasets.definitions import definition_of_rows, definitions_in_words, definitions_of
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 from aiida_embarrier.datasets.tables import content_hash, read_parquet, write_parquet
+from aiida_embarrier.jobs.barrier_models import NO_NUMBERS
 from aiida_embarrier.jobs.learning import CARD_FILE
 from aiida_embarrier.jobs.model_files import ModelFilesError, parse_any_card, replace_file
 from aiida_embarrier.jobs.plain import Outcome
@@ -47,7 +49,7 @@ from aiida_embarrier.prediction.features import settings_for
 from aiida_embarrier.prediction.fitted import FittedModel, difficulty_of_rows, domain_of, write_barrier_model
 from aiida_embarrier.prediction.registry import make_model, model_class
 from aiida_embarrier.prediction.rows import rows_of
-from aiida_embarrier.prediction.validation import PARTS, Fold, parted, predict_fold
+from aiida_embarrier.prediction.validation import Fold, parted, predict_fold
 from aiida_embarrier.worker.path_features import read_rows
 from aiida_embarrier.worker.plain import ParentError, RefusedError, Stopped
 from aiida_embarrier.worker.versions import versions_of
@@ -170,7 +172,7 @@ class _Comparing:
             if unknown:
                 raise RefusedError(f'the split names {unknown[0]!r}, which is no row of the dataset: split it anew')
             part_of = dict(zip(split['name'].astype(str), split['part'].astype(str), strict=True))
-        used = frame[[part_of.get(str(name)) in PARTS for name in frame['name']]].reset_index(drop=True)
+        used = frame[[part_of.get(str(name)) in LEARNED_PARTS for name in frame['name']]].reset_index(drop=True)
         if used.empty:
             raise RefusedError('the split has no row of the parts `train`, `validation` or `test`')
         try:
@@ -185,7 +187,7 @@ class _Comparing:
             self._warnings.append(
                 f'models learn barriers of several definitions at once: {definitions_in_words(definitions)}'
             )
-        counts = {part: int((parts == part).sum()) for part in PARTS if (parts == part).any()}
+        counts = {part: int((parts == part).sum()) for part in LEARNED_PARTS if (parts == part).any()}
         self._entries |= {'rows': counts, 'left_out': left_out}
         seen = used.set_index('name').loc[[path.name for path in rows.paths]].reset_index()
         content = content_hash(seen) + ('' if features is None else content_hash(rows.features.reset_index(drop=True)))
@@ -196,10 +198,7 @@ class _Comparing:
         for spec in self._job.models:
             try:
                 if model_class(spec.model).needs_features and not len(rows.features.columns):
-                    raise ValueError(
-                        f'the model {spec.model} reads numbers that describe paths: say how to `describe` them, or '
-                        'give the table of `features` that `embarrier.path_features` made of this dataset'
-                    )
+                    raise ValueError(NO_NUMBERS.format(model=spec.model))
                 if spec.parent is not None:
                     self._parents[spec.label] = self._parent_sha256(self._folder / PARENTS / spec.parent)
                 self._make(spec).reads([str(name) for name in rows.features.columns])

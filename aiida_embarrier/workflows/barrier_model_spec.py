@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from aiida_embarrier.calculations.learning_inputs import resolve_settings
-from aiida_embarrier.calculations.prediction_inputs import OF_MODELS, check_described, resolve_features, resolve_models
+from aiida_embarrier.calculations.prediction_inputs import (
+    OF_MODELS,
+    check_described,
+    check_numbers_needed,
+    resolve_features,
+    resolve_models,
+)
 from aiida_embarrier.jobs.messages import describe
 from aiida_embarrier.jobs.prediction import BarrierHardware
 from aiida_embarrier.workflows.functionals_inputs import Section
@@ -80,6 +86,10 @@ class BarrierModelSpec(Section):
         asked = resolve_models(self.parameters)
         if self.describe is not None:
             wrong = check_described(asked['models'], resolve_features(self.describe))
+            if wrong is not None:
+                raise ValueError(wrong)
+        elif self.features is None:
+            wrong = check_numbers_needed(asked['models'])
             if wrong is not None:
                 raise ValueError(wrong)
         if self.split is None and any(validation['how'] == 'split' for validation in asked['validations']):

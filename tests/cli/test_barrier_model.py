@@ -2,12 +2,15 @@
 
 import json
 
+import pandas as pd
 import pytest
 import yaml
 from aiida.orm import Dict
 from barrier_paths import path_rows
 from learned_models import write_model_folder
 
+from aiida_embarrier.data.model import ModelData
+from aiida_embarrier.data.table import TableData
 from aiida_embarrier.datasets.tables import write_parquet
 
 CONFIG = {
@@ -24,7 +27,12 @@ CONFIG = {
 
 @pytest.fixture
 def write(run, tmp_path):
-    (tmp_path / 'barriers.parquet').write_bytes(write_parquet(path_rows(40)))
+    rows = path_rows(40)
+    (tmp_path / 'barriers.parquet').write_bytes(write_parquet(rows))
+    for part in ('train', 'test', 'testing'):
+        rows[['name']].assign(part=part).to_csv(tmp_path / f'{part}.csv', index=False)
+    names = [*rows['name'], 'nobody']
+    pd.DataFrame({'name': names, 'part': 'train'}).to_csv(tmp_path / 'other.csv', index=False)
 
     def write_config(**changes):
         (tmp_path / 'model.yaml').write_text(yaml.safe_dump({**CONFIG, **changes}))
@@ -65,12 +73,46 @@ def test_dry_run(run, write):
         ({'describe': {}, 'models': ['potential_path'], 'fit': None}, 'one, such as `potential: chgnet`'),
         ({'describe': {}, 'features': '12'}, 'either `features`, or how to `describe`'),
         ({'models': [{'model': 'model_1_add', 'parent': 'mp'}], 'fit': None}, "'mp', which is not among the `parents`"),
+        ({'models': ['ensemble'], 'fit': None}, 'ensemble reads numbers that describe paths: say how to `describe`'),
+        ({'validations': [{'how': 'host_group', 'folds': 90}]}, 'host_group asks for 90 folds of 20 group(s): ask for'),
+        ({'validations': [{'how': 'random', 'folds': 41}]}, 'random asks for 41 folds of 40 row(s): ask for 40 at'),
+        ({'split': 'testing.csv'}, "testing.csv has the part 'testing', which is none of train"),
+        ({'split': 'other.csv'}, "the split names 'nobody', which is no row of the dataset (1 of 41 names are none)"),
+        ({'split': 'test.csv'}, 'no row of the part `train`'),
+        ({'split': 'train.csv', 'validations': [{'how': 'split'}]}, 'parts `validation` and `test`, and the split has'),
+        ({'split': {'method': 'random', 'share': 0.1}}, "a split has no parameter 'share'"),
         ({'hardware': {'gpus': 1}}, "unknown parameter 'gpus'"),
         ({'dataset': 'other.parquet'}, 'there is no file'),
     ],
 )
 def test_files_that_are_refused(run, write, changes, message):
     assert message in run('launch', 'barrier-model', write(**changes), '--dry-run', code=1)
+
+
+def test_notes_of_a_dry_run(run, write):
+    config = write(coverage=0.99)
+    notes = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))['notes']
+    assert notes[0] == (
+        'the validation random gives no intervals: with its 40 rows a coverage of 0.919 is the highest, and 0.99 is '
+        'asked for'
+    )
+    assert len(notes) == 2
+    assert 'note: the validation family_group gives no intervals' in run('launch', 'barrier-model', config, '--dry-run')
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda _: ModelData.from_folder('parent'), 'is no table of numbers that describe paths but a ModelData'),
+        (lambda rows: TableData(rows[['name', 'formula']]), "the column 'formula' of the table of features holds no"),
+        (lambda rows: TableData(rows[['name', 'n_atoms']].head(30)), '10 of 40 rows have no features'),
+    ],
+)
+def test_features_that_are_refused(run, write, worker_code, tmp_path, make, message):
+    write_model_folder(tmp_path / 'parent')
+    node = make(path_rows(40)).store()
+    for how in ([], ['--dry-run']):
+        assert message in run('launch', 'barrier-model', write(features=node.pk), *how, code=1)
 
 
 @pytest.mark.slow

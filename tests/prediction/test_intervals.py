@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from aiida_embarrier.jobs.barrier_models import highest_coverage
 from aiida_embarrier.prediction.intervals import ConformalIntervals, coverage_table, cross_intervals
 
 
@@ -87,6 +88,7 @@ def test_order_statistics_of_the_textbook():
     ordered = np.sort(errors)
     for below, low, high in ((0.5, 5, 95), (0.3, 3, 93)):
         fitted = ConformalIntervals.fit(3 + errors, np.full(99, 3.0), below=below)
+        assert fitted.most_coverage == pytest.approx(highest_coverage(99, below))
         ends = [float(end[0]) for end in fitted.intervals([3.0], coverage=0.9)]
         assert ends == pytest.approx([3 + ordered[low - 1], 3 + ordered[high - 1]])
 

@@ -118,6 +118,12 @@ def features(n=20):
             {'parameters': {'models': [{'model': 'model_3', 'parent': 'mp'}], 'fit': 'model_3'}},
             "'mp', which is not among the `parents`",
         ),
+        ({'parameters': {'models': ['medain'], 'fit': 'medain'}}, "there is no model 'medain'"),
+        ({'parameters': {'models': ['ensemble'], 'fit': 'ensemble'}}, 'reads numbers that describe paths'),
+        (
+            {'parameters': {**PARAMETERS, 'validations': [{'how': 'host_group', 'folds': 11}]}, 'describe': {}},
+            r'host_group asks for 11 folds of 10 group\(s\)',
+        ),
         ({'settings': {'device': 'gpu'}}, 'device'),
         ({'settings': {'thread': 1}}, "did you mean 'threads'"),
         ({'options': {'queue': 'x'}}, "did you mean 'queue_name'"),
@@ -135,6 +141,24 @@ def test_inputs_that_are_refused(worker_code, change, message):
         instantiate_process(
             get_manager().get_runner(), BarrierModelWorkChain.get_builder_from(worker_code, dataset(), **given)
         )
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda rows: {'split': rows[['name']].assign(part='testing')}, "the split has the part 'testing'"),
+        (lambda rows: {'split': rows[['name']].assign(part='test')}, 'no row of the part `train`'),
+        (lambda rows: {'features': rows[['name', 'n_atoms']].head(5)}, '15 of 20 rows have no features'),
+    ],
+)
+@pytest.mark.parametrize('cls', [BarrierModelWorkChain, FitBarrierModelWorkChain])
+def test_tables_of_other_rows_are_refused(worker_code, cls, change, message):
+    builder = cls.get_builder()
+    builder.code, builder.dataset, builder.parameters = worker_code, dataset(), Dict(PARAMETERS)
+    for name, frame in change(path_rows(20)).items():
+        builder[name] = TableData(frame)
+    with pytest.raises(ValueError, match=message):
+        instantiate_process(get_manager().get_runner(), builder)
 
 
 def test_features_are_made_or_given_not_both(worker_code):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import pandas as pd
+
     from aiida_embarrier.workflows.barrier_model_spec import BarrierModelSpec
 
 __all__ = ('command',)
@@ -60,6 +62,7 @@ def command(
 
 
 def _launch(spec: BarrierModelSpec, jobs: dict[str, Any], **how: Any) -> None:
+    from aiida_embarrier.calculations.barrier_rows import part_of_rows
     from aiida_embarrier.cli.launch.datasets import dataset_node, features_node, model_node, split_node
     from aiida_embarrier.workflows.barrier_model import BarrierModelWorkChain
 
@@ -79,18 +82,43 @@ def _launch(spec: BarrierModelSpec, jobs: dict[str, Any], **how: Any) -> None:
         settings=spec.hardware or None,
         options={**spec.options, **given['options']} or None,
     )
+    table = dataset.table
+    for note in _notes(table, part_of_rows(table, builder.split.table if 'split' in builder else None), spec):
+        click.echo(f'note: {note}', err=True)
     start(builder, **how)
 
 
+def _notes(frame: pd.DataFrame, parts: pd.Series, spec: BarrierModelSpec) -> list[str]:
+    """Return what is to be said of a dataset before models learn from it, though nothing forbids it."""
+    from aiida_embarrier.calculations.barrier_rows import notes_on_coverage
+    from aiida_embarrier.calculations.prediction_inputs import resolve_models
+
+    return notes_on_coverage(frame, parts, resolve_models(spec.parameters))
+
+
 def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
-    """Return what would be fitted; nodes are read, and nothing is stored."""
+    """Return what would be fitted; nodes are read, and nothing is stored.
+
+    :raises click.ClickException: for what the process would refuse.
+    """
+    from aiida_embarrier.calculations.barrier_rows import check_barrier_rows, part_of_rows
     from aiida_embarrier.calculations.prediction_inputs import resolve_features, resolve_models
     from aiida_embarrier.cli.dataset.loading import load_frame
+    from aiida_embarrier.cli.launch.datasets import features_node, split_table
 
     loaded = load_frame(spec.dataset, profile)
     if loaded.schema != 'barrier':
         raise click.ClickException(f'{spec.dataset} holds {loaded.schema}s: models of barriers learn barriers')
     asked = resolve_models(spec.parameters)
+    split = None if spec.split is None else split_table(spec.split, loaded.frame, profile)
+    features = None
+    if spec.features is not None:
+        load_profile(profile)
+        features = features_node(spec.features).table
+    wrong = check_barrier_rows(loaded.frame, asked, split, features)
+    if wrong is not None:
+        raise click.ClickException(wrong)
+    parts = part_of_rows(loaded.frame, split)
     n_fits = sum(
         len(asked['models']) * len(validation['seeds']) * (1 if validation['how'] == 'split' else validation['folds'])
         for validation in asked['validations']
@@ -104,6 +132,7 @@ def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
         'validations': asked['validations'],
         'fit': asked['fit'],
         'n_fits': n_fits + (asked['fit'] is not None),
+        'notes': _notes(loaded.frame, parts, spec),
     }
 
 
@@ -131,3 +160,5 @@ def _echo_plan(plan: Mapping[str, Any]) -> None:
     echo_pairs({key: value for key, value in pairs.items() if value is not None})
     click.echo()
     echo_table(plan['models'], MODELS)
+    for note in plan['notes']:
+        click.echo(f'note: {note}', err=True)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ('dataset_node', 'features_node', 'model_node', 'sample_node', 'split_frame', 'split_node', 'stored_once')
 
-#: Parts of a split; rows that are `excluded` or `unused` are used for nothing.
-_PARTS = ('train', 'validation', 'test', 'excluded', 'unused')
-
 
 def dataset_node(identifier: str, target: str | None = None, unit: str | None = None) -> DatasetData:
     """Return the dataset that a file holds or a PK, a UUID or a label names.
@@ -84,8 +81,7 @@ def split_node(split: str | Mapping[str, Any], dataset: DatasetData | None = Non
         from aiida_embarrier.calculations.splits import split_dataset
         from aiida_embarrier.cli.dataset.running import run_function
 
-        # rows of properties have no hops to compare
-        outputs, _ = run_function(split_dataset, dataset, Dict({'compare_hops': False, **split}))
+        outputs, _ = run_function(split_dataset, dataset, Dict(_without_hops(split)))
         made: TableData = outputs['split']
         return made
     path = Path(split)
@@ -99,6 +95,29 @@ def split_node(split: str | Mapping[str, Any], dataset: DatasetData | None = Non
     return node
 
 
+def _without_hops(split: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a split that compares no hops: what a launch does not show is not looked for."""
+    return {'compare_hops': False, **split}
+
+
+def split_table(split: str | Mapping[str, Any], frame: pd.DataFrame, profile: str | None) -> pd.DataFrame:
+    """Return what :func:`split_node` would hold, for rows that are no node yet; nothing is stored.
+
+    :param profile: to look for a node in; files and methods need none.
+    :raises click.ClickException: as there.
+    """
+    if not isinstance(split, str):
+        from aiida_embarrier.calculations.splits import split_rows
+
+        return split_rows(frame, _without_hops(split)).table
+    if Path(split).is_file():
+        return split_frame(Path(split))
+    from aiida_embarrier.cli.params import load_profile
+
+    load_profile(profile)
+    return split_node(split).table
+
+
 def features_node(identifier: str) -> TableData:
     """Return the numbers that describe paths, of a node or of the process that made it.
 
@@ -108,33 +127,30 @@ def features_node(identifier: str) -> TableData:
 
     node = _output_or_node(identifier, 'features')
     if not isinstance(node, TableData):
-        raise click.ClickException(f'node {node.pk} is no table but a {type(node).__name__}')
+        raise click.ClickException(
+            f'node {node.pk} is no table of numbers that describe paths but a {type(node).__name__}: name the output '
+            '`features` of an earlier process, or that process'
+        )
     return node
 
 
 def split_frame(path: Path) -> pd.DataFrame:
     """Return the split in a file, CSV or parquet, which needs no profile.
 
-    :raises click.ClickException: for what is no split: without `name` and `part`, with a row in two parts, or with
-        parts that nobody knows, which would be left out in silence.
+    :raises click.ClickException: for what is no split, see :func:`~aiida_embarrier.datasets.parts.check_parts`.
     """
     import pandas as pd
+
+    from aiida_embarrier.datasets.parts import check_parts
 
     try:
         frame = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path)
     except (ValueError, OSError) as error:
         raise click.ClickException(f'{path} cannot be read as a split: {error}') from error
-    missing = [name for name in ('name', 'part') if name not in frame]
-    if missing:
-        raise click.ClickException(
-            f'{path} is no split: it has no column {missing[0]!r}; `aiida-embarrier dataset split -o` writes one'
-        )
-    repeated = frame['name'][frame['name'].duplicated()]
-    if len(repeated):
-        raise click.ClickException(f'{path} names {repeated.iloc[0]!r} more than once: a row belongs to one part')
-    unknown = sorted(set(frame['part'].dropna()) - set(_PARTS), key=str)
-    if unknown:
-        raise click.ClickException(f'{path} has the part {unknown[0]!r}, which is none of {", ".join(_PARTS)}')
+    try:
+        check_parts(frame, str(path))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
     return frame
 
 
