@@ -310,6 +310,7 @@ class BarrierModelResult(PlainResult):
     """How models were compared and one was fitted; tables and the model lie beside it.
 
     :param rows: numbers of rows by part; without a split all are `train`.
+    :param n_unused: rows of the dataset that a split has in no part, or in one that is used for nothing.
     :param left_out: rows that are no paths a model can see, and why, by their names.
     :param n_fits: models that were fitted.
     :param n_taken_over: folds that an earlier job fitted.
@@ -322,6 +323,7 @@ class BarrierModelResult(PlainResult):
     """
 
     rows: dict[str, int] = Field(default_factory=dict)
+    n_unused: int = 0
     left_out: dict[str, str] = Field(default_factory=dict)
     n_fits: int = 0
     n_taken_over: int = 0

@@ -188,7 +188,7 @@ class _Comparing:
                 f'models learn barriers of several definitions at once: {definitions_in_words(definitions)}'
             )
         counts = {part: int((parts == part).sum()) for part in LEARNED_PARTS if (parts == part).any()}
-        self._entries |= {'rows': counts, 'left_out': left_out}
+        self._entries |= {'rows': counts, 'n_unused': len(frame) - len(used), 'left_out': left_out}
         seen = used.set_index('name').loc[[path.name for path in rows.paths]].reset_index()
         content = content_hash(seen) + ('' if features is None else content_hash(rows.features.reset_index(drop=True)))
         return used, rows, parts, content

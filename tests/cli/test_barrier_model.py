@@ -89,6 +89,16 @@ def test_files_that_are_refused(run, write, changes, message):
     assert message in run('launch', 'barrier-model', write(**changes), '--dry-run', code=1)
 
 
+def test_rows_without_a_part_are_told(run, write, tmp_path):
+    rows = path_rows(40)[['name']].assign(part=['train'] * 20 + ['test'] * 8 + ['unused'] * 2 + [None] * 10)
+    rows.head(35).to_csv(tmp_path / 'some.csv', index=False)
+    config = write(split='some.csv')
+    shown = run('launch', 'barrier-model', config, '--dry-run')
+    assert 'train 20, test 8, unused 2; 10 rows are in no part, and left out' in shown
+    found = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))
+    assert (found['parts'], found['n_without_part']) == ({'train': 20, 'test': 8, 'unused': 2}, 10)
+
+
 def test_notes_of_a_dry_run(run, write):
     config = write(coverage=0.99)
     notes = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))['notes']
@@ -148,7 +158,9 @@ def test_a_failed_analysis_is_shown(run, make_calcjob_node):
 
 def test_scores_of_a_split_have_no_folds(run, make_calcjob_node):
     score = {'model': 'median', 'validation': 'test', 'n': 5, 'seeds': [0], 'values': {}}
-    node = make_calcjob_node('embarrier.barrier_model', {}, outputs={'results': Dict({'scores': [score]})})
+    results = Dict({'scores': [score], 'rows': {'train': 20, 'test': 5}, 'n_unused': 12})
+    node = make_calcjob_node('embarrier.barrier_model', {}, outputs={'results': results})
+    assert '12 rows, which the split has in no part' in run('show', node.pk)
     lines = [line.split() for line in run('show', node.pk).splitlines()]
     assert ['median', 'test', '5', '-', '-', '-', '-', '-'] in lines
 

@@ -180,7 +180,7 @@ def test_a_split(run):
         coverage=0.5,
         n_resamples=50,
     )
-    assert result.rows == {'train': 12, 'validation': 4, 'test': 3}
+    assert (result.rows, result.n_unused) == ({'train': 12, 'validation': 4, 'test': 3}, 1)
     predictions = table(folder, 'predictions.parquet')
     barriers = path_rows()['barrier']
     by = predictions.groupby('validation')['prediction'].first()

@@ -126,6 +126,8 @@ def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
     return {
         'title': spec.title,
         'rows': len(loaded.frame),
+        'parts': None if split is None else {str(part): int(n) for part, n in parts.value_counts(sort=False).items()},
+        'n_without_part': int(parts.isna().sum()),
         'ions': {str(ion): int(n) for ion, n in loaded.frame['ion'].value_counts().items()},
         'describe': None if spec.describe is None else resolve_features(spec.describe).model_dump(mode='json'),
         'models': asked['models'],
@@ -136,12 +138,20 @@ def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
     }
 
 
+def _split_in_words(parts: Mapping[str, int] | None, n_without: int) -> str | None:
+    if parts is None:
+        return None
+    shown = ', '.join(f'{part} {n}' for part, n in parts.items())
+    return shown if not n_without else f'{shown}; {n_without} rows are in no part, and left out'
+
+
 def _echo_plan(plan: Mapping[str, Any]) -> None:
     numbers = plan['describe']
     potential = None if numbers is None else numbers['potential']
     pairs = {
         'title': plan['title'],
         'rows': f'{plan["rows"]}: ' + ', '.join(f'{ion} {n}' for ion, n in plan['ions'].items()),
+        'split': _split_in_words(plan['parts'], plan['n_without_part']),
         'describe': None
         if numbers is None
         else 'geometry and composition'

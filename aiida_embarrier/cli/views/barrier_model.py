@@ -21,6 +21,7 @@ PICTURE = 'barrier_parity'
 
 _OF_RESULTS = (
     'rows',
+    'n_unused',
     'left_out',
     'n_fits',
     'n_taken_over',
@@ -66,11 +67,13 @@ def describe(node: ProcessNode) -> dict[str, Any]:
 def echo(description: dict[str, Any]) -> None:
     """Print a description for people."""
     nodes, rows = description['nodes'], description['rows'] or {}
+    unused = description['n_unused']
     fits, seconds = description['n_fits'], description['fit_s']
     pairs = {
         'process': description['pk'],
         'model': None if 'model' not in nodes else f'{nodes["model"]}, {description["fitted"]}',
         'rows': ', '.join(f'{part} {n}' for part, n in rows.items()) or None,
+        'not used': None if not unused else f'{unused} rows, which the split has in no part that is used',
         'fits': None if not fits else f'{fits} in {seconds:.3g} s',
         'figures': None
         if 'figures' not in nodes
