@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiida_embarrier.cli.dataset.results import OUTPUT, check_output, write_frame
+from aiida_embarrier.cli.dataset.results import OUTPUT, check_output, doubtful_rows, write_frame
 from aiida_embarrier.cli.output import Column, echo_json, echo_table
 from aiida_embarrier.cli.tables import TABLE_FORMAT, records
 from aiida_embarrier.datasets.definitions import definitions_in_words, definitions_of, names_of_definitions
@@ -107,6 +107,7 @@ def command(
     untold = table['in_training'].isna().all()
     of_training = _known_rows(found.card, loaded.frame) if untold else []
     notes = [*result.warnings, *of_training, *_other_barriers(found.card, definitions)]
+    notes += doubtful_rows(loaded.frame, data, 'are scored like all others')
     if output is not None:
         write_frame(output, table[[*_OF_ROW, 'reason']])
         notes.append(f'written: {output}')

@@ -15,7 +15,7 @@ from aiida_embarrier.datasets.schema import to_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ('DEFECTS', 'Defect', 'DefectReport', 'find_defects', 'with_flags')
+__all__ = ('DEFECTS', 'OF_PATHS', 'Defect', 'DefectReport', 'find_defects', 'with_flags')
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ DEFECTS = {
     ),
     'implausible_target': Defect('the number is not finite'),
 }
+
+
+#: Those that make the path or the barrier of a row doubtful; the others are of its labels, or of how it was computed.
+OF_PATHS = (
+    'implausible_barrier',
+    'unaligned_endpoints',
+    'coinciding_atoms',
+    'close_ion',
+    'lattice_mismatch',
+    'unwrapped_hop',
+)
 
 
 @dataclass(frozen=True, eq=False)

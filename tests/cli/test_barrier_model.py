@@ -106,8 +106,19 @@ def test_notes_of_a_dry_run(run, write):
         'the validation random gives no intervals: with its 40 rows a coverage of 0.919 is the highest, and 0.99 is '
         'asked for'
     )
-    assert len(notes) == 2
+    assert len(notes) == 3  # the last one of paths
     assert 'note: the validation family_group gives no intervals' in run('launch', 'barrier-model', config, '--dry-run')
+
+
+def test_doubtful_barriers_are_told_before_they_are_learned(run, write, tmp_path):
+    rows = path_rows(40)
+    rows.loc[0, 'barrier'], rows.loc[2, 'barrier'] = 300.0, -1.0
+    (tmp_path / 'some.parquet').write_bytes(write_parquet(rows))
+    rows[['name']].assign(part=['train', None] * 20).to_csv(tmp_path / 'half.csv', index=False)
+    config = write(dataset='some.parquet', split='half.csv', validations=[])
+    (note,) = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))['notes']
+    assert note.startswith('2 of 20 rows have a known defect of path or barrier (2 implausible_barrier)')
+    assert '`aiida-embarrier dataset info some.parquet --defects`' in note
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from aiida_embarrier.datasets.curation import Curated
     from aiida_embarrier.datasets.importing import Target
 
-__all__ = ('OUTPUT', 'check_output', 'echo_report', 'finish', 'lost_notes', 'node_report', 'write_frame')
+__all__ = (
+    'OUTPUT',
+    'check_output',
+    'doubtful_rows',
+    'echo_report',
+    'finish',
+    'lost_notes',
+    'node_report',
+    'write_frame',
+)
 
 DEFECTS = (Column('defect', 'defect'), Column('rows', 'n_rows', 'd'), Column('what', 'title', width=90))
 LEFT_OUT = (Column('left out', 'name'), Column('why', 'reason', width=90))
@@ -83,6 +92,30 @@ def counted(flags: Mapping[str, int]) -> list[dict[str, Any]]:
     return [
         {'defect': key, 'n_rows': count, 'title': KNOWN[key].title if key in KNOWN else None}
         for key, count in flags.items()
+    ]
+
+
+def doubtful_rows(frame: pd.DataFrame, source: str, use: str) -> list[str]:
+    """Return what is to be said of rows whose path or barrier has a known defect, nothing where there are none.
+
+    :param frame: rows of the schema `barrier`, with their `flags`.
+    :param source: how the user names the dataset.
+    :param use: what becomes of such rows, in words.
+    """
+    from aiida_embarrier.datasets.about import summary
+    from aiida_embarrier.datasets.defects import OF_PATHS
+    from aiida_embarrier.datasets.schema import flags_of
+
+    if 'flags' not in frame:
+        return []
+    doubtful = frame[[bool({*OF_PATHS} & {*flags_of({'flags': flags})}) for flags in frame['flags']]]
+    counts = summary(doubtful)['flags']
+    if not counts:
+        return []
+    found = ', '.join(f'{counts[key]} {key}' for key in OF_PATHS if key in counts)
+    return [
+        f'{len(doubtful)} of {len(frame)} rows have a known defect of path or barrier ({found}) and {use}: '
+        f'`aiida-embarrier dataset info {shlex.quote(source)} --defects` lists them, `dataset filter` leaves some out'
     ]
 
 

@@ -92,8 +92,14 @@ def _notes(frame: pd.DataFrame, parts: pd.Series, spec: BarrierModelSpec) -> lis
     """Return what is to be said of a dataset before models learn from it, though nothing forbids it."""
     from aiida_embarrier.calculations.barrier_rows import notes_on_coverage
     from aiida_embarrier.calculations.prediction_inputs import resolve_models
+    from aiida_embarrier.cli.dataset.results import doubtful_rows
+    from aiida_embarrier.datasets.parts import LEARNED_PARTS
 
-    return notes_on_coverage(frame, parts, resolve_models(spec.parameters))
+    used = frame[parts.isin(LEARNED_PARTS)]
+    return [
+        *notes_on_coverage(frame, parts, resolve_models(spec.parameters)),
+        *doubtful_rows(used, spec.dataset, 'are used like all others'),
+    ]
 
 
 def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
