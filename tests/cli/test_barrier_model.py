@@ -1,14 +1,17 @@
 """``launch barrier-model``: its file, what a dry run shows, what is launched, and how it is shown and drawn."""
 
+import functools
 import json
 
 import pandas as pd
 import pytest
 import yaml
-from aiida.orm import Dict
+from aiida.common.links import LinkType
+from aiida.orm import Dict, WorkChainNode
 from barrier_paths import path_rows
 from learned_models import write_model_folder
 
+from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.model import ModelData
 from aiida_embarrier.data.table import TableData
 from aiida_embarrier.datasets.tables import write_parquet
@@ -39,6 +42,13 @@ def write(run, tmp_path):
         return 'model.yaml'
 
     return write_config
+
+
+@pytest.fixture
+def stored(write):
+    """Return the same function for a dataset that is a node, which takes no import."""
+    node = DatasetData(path_rows(40), schema='barrier').store()
+    return functools.partial(write, dataset=node.pk)
 
 
 def test_dry_run(run, write):
@@ -129,17 +139,18 @@ def test_doubtful_barriers_are_told_before_they_are_learned(run, write, tmp_path
         (lambda rows: TableData(rows[['name', 'n_atoms']].head(30)), '10 of 40 rows have no features'),
     ],
 )
-def test_features_that_are_refused(run, write, worker_code, tmp_path, make, message):
+def test_features_that_are_refused(run, stored, worker_code, tmp_path, make, message):
     write_model_folder(tmp_path / 'parent')
     node = make(path_rows(40)).store()
     for how in ([], ['--dry-run']):
-        assert message in run('launch', 'barrier-model', write(features=node.pk), *how, code=1)
+        assert message in run('launch', 'barrier-model', stored(features=node.pk), *how, code=1)
 
 
 @pytest.mark.slow
 def test_model(run, write, worker_code, tmp_path):
     shown = run('launch', 'barrier-model', write(), '--label', 'mine', '--format', 'json')
-    found, _ = json.JSONDecoder().raw_decode(shown)  # behind it stand the reports of the process, from stderr
+    # around it stand a note and the reports of the process, from stderr
+    found, _ = json.JSONDecoder().raw_decode(shown[shown.index('{') :])
     assert (found['exit_status'], found['results']['fitted']) == (0, 'chemistry')
     shown = run('show', found['pk'])
     assert '27 in' in shown
@@ -158,6 +169,39 @@ def test_model(run, write, worker_code, tmp_path):
     card = json.loads(run('model', 'show', 'exported', '--format', 'json'))
     assert (card['kind'], card['licence']) == ('barrier', 'MIT')
     assert f'model {model} ' not in run('model', 'import', 'exported')  # another card
+
+
+@pytest.fixture
+def chain(make_calcjob_node, monkeypatch):
+    """Return a function that makes an ended process whose last job ended with a status, and lets launches return it."""
+
+    def make(exit_status, message=None, job_status=0, **outputs):
+        node = WorkChainNode(process_type='aiida.workflows:embarrier.barrier_model')
+        node.base.links.add_incoming(Dict({}).store(), link_type=LinkType.INPUT_WORK, link_label='parameters')
+        node.store()
+        make_calcjob_node('embarrier.barrier_model', {}, exit_status=job_status, caller=node)
+        for label, value in outputs.items():
+            value.store().base.links.add_incoming(node, link_type=LinkType.RETURN, link_label=label)
+        node.set_process_state('finished')
+        node.set_exit_status(exit_status)
+        node.set_exit_message(message)
+        monkeypatch.setattr('aiida_embarrier.cli.launch.start._run', lambda *_: node)
+        return node
+
+    return make
+
+
+def test_what_is_advised_where_input_was_refused(run, stored, worker_code, chain):
+    features = TableData(path_rows(4)[['name', 'n_atoms']])
+    node = chain(402, 'no such setting', 201, results=Dict({}), features=features)
+    shown = run('launch', 'barrier-model', stored(), code=1)
+    assert shown.count('no such setting') == 1
+    assert f'`features: {node.pk}` in place of `describe`' in shown
+    assert 'resume' not in shown
+    chain(402, 'no such setting', 201)
+    assert 'launch it again with inputs that are mended' in run('launch', 'barrier-model', stored(), code=1)
+    node = chain(402, 'killed', 303)
+    assert f'`aiida-embarrier resume {node.pk}` goes on from there' in run('launch', 'barrier-model', stored(), code=1)
 
 
 def test_a_failed_analysis_is_shown(run, make_calcjob_node):

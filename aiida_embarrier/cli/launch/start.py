@@ -106,14 +106,32 @@ def _report(node: ProcessNode, output_format: str) -> None:
         result: dict[str, Any] = {'pk': node.pk, 'uuid': node.uuid, 'exit_status': node.exit_status}
         echo_json({**result, 'exit_message': node.exit_message, view.OUTPUT: description})
     elif description is not None:
-        view.echo(description)
+        view.echo({**description, 'exit_message': None})  # which follows
     if not node.is_finished_ok:
         raise click.ClickException(
             f'process {node.pk} failed [{node.exit_status}]: {why(node)}\n'
-            f'`verdi process report {node.pk}` tells how far it came, `aiida-embarrier resume {node.pk}` goes on from '
-            'there'
+            f'`verdi process report {node.pk}` tells how far it came, {_what_to_do(node)}'
         )
     if output_format == 'text':
         click.echo(f'\ndraw it:  aiida-embarrier plot {node.pk} -o {view.PICTURE}.png')
         name = str(node.process_type).rpartition('.')[2]
         click.echo(f'share it: aiida-embarrier export {node.pk} -o {name}.aiida')
+
+
+def _what_to_do(node: ProcessNode) -> str:
+    """Return how a user goes on with a process that failed: what was refused would be refused again."""
+    from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.calculations.plain import PlainCalculation
+
+    jobs = [job for job in (node, *node.called_descendants) if isinstance(job, CalcJobNode)]
+    last = max(jobs, key=lambda job: job.pk, default=None)
+    refused = PlainCalculation.exit_codes.ERROR_INVALID_INPUT.status
+    if last is None or not last.is_failed or last.exit_status != refused:
+        return f'`aiida-embarrier resume {node.pk}` goes on from there'
+    if 'features' not in node.outputs:
+        return 'then launch it again with inputs that are mended'
+    return (
+        f'then launch a file that is mended, with `features: {node.pk}` in place of `describe`, so that no path is '
+        'described again'
+    )
