@@ -191,6 +191,16 @@ def chain(make_calcjob_node, monkeypatch):
     return make
 
 
+def test_a_fit_without_validation_has_nothing_to_draw(run, stored, worker_code, chain, tmp_path):
+    write_model_folder(tmp_path / 'model')
+    node = chain(0, results=Dict({'fitted': 'chemistry'}), model=ModelData.from_folder(tmp_path / 'model'))
+    shown = run('launch', 'barrier-model', stored(validations=[]))
+    assert 'share it: ' in shown
+    assert 'draw it: ' not in shown
+    for how in (['plot'], ['model', 'analyse'], ['model', 'analyse', '--data', 'barriers.parquet']):
+        assert 'fitted a model and validated none' in run(*how, node.pk, code=1)
+
+
 def test_what_is_advised_where_input_was_refused(run, stored, worker_code, chain):
     features = TableData(path_rows(4)[['name', 'n_atoms']])
     node = chain(402, 'no such setting', 201, results=Dict({}), features=features)

@@ -113,7 +113,9 @@ def _report(node: ProcessNode, output_format: str) -> None:
             f'`verdi process report {node.pk}` tells how far it came, {_what_to_do(node)}'
         )
     if output_format == 'text':
-        click.echo(f'\ndraw it:  aiida-embarrier plot {node.pk} -o {view.PICTURE}.png')
+        click.echo()
+        if getattr(view, 'has_picture', lambda _: True)(node):
+            click.echo(f'draw it:  aiida-embarrier plot {node.pk} -o {view.PICTURE}.png')
         name = str(node.process_type).rpartition('.')[2]
         click.echo(f'share it: aiida-embarrier export {node.pk} -o {name}.aiida')
 

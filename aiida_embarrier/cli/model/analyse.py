@@ -157,10 +157,12 @@ def _stored(
     from aiida.orm import ProcessNode
 
     from aiida_embarrier.cli.params import find_node, load_profile
+    from aiida_embarrier.cli.views.barrier_model import check_validated
     from aiida_embarrier.jobs.barrier_analysis import tables_from_json
 
     load_profile(profile)
     node = find_node(identifier)
+    check_validated(node)
     outputs = node.outputs if isinstance(node, ProcessNode) else ()
     for name in ('analysis', *(['figures'] if with_figures else [])):
         if name not in outputs:
@@ -191,12 +193,14 @@ def _predictions(identifier: str, profile: str | None) -> tuple[pd.DataFrame, pd
     from aiida.orm import ProcessNode
 
     from aiida_embarrier.cli.params import find_node, load_profile
+    from aiida_embarrier.cli.views.barrier_model import check_validated
     from aiida_embarrier.data.table import TableData
 
     load_profile(profile)
     node = find_node(identifier)
     if isinstance(node, ProcessNode) and 'predictions' in node.outputs:
         node = node.outputs['predictions']
+    check_validated(node)
     if not isinstance(node, TableData):
         raise click.ClickException(f'node {node.pk} holds no predictions of barriers: name a process that made some')
     made_with_split = node.creator is not None and 'split' in node.creator.inputs

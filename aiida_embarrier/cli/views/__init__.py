@@ -7,6 +7,7 @@ A view is a module of this package with
 * ``describe(node)``: what the node, such a process, holds, as plain values: the JSON of ``show``;
 * ``echo(description)``: print that for people;
 * ``draw(node)``: its picture, a matplotlib Figure (the view of bands draws several nodes);
+* optionally ``has_picture(node)``: whether such a process has something to draw, where not each has;
 * optionally ``FIGURES``, names of several pictures, and ``draw(node, figure=NAME)`` that draws them.
 
 A new view is such a module, and a line in :data:`VIEWS` or :data:`DATA_VIEWS`. Bands, and processes that return one,

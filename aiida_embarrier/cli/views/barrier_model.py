@@ -11,10 +11,10 @@ from aiida_embarrier.cli.output import Column, echo_pairs, echo_table
 from aiida_embarrier.cli.views import output_of
 
 if TYPE_CHECKING:
-    from aiida.orm import ProcessNode
+    from aiida.orm import Node, ProcessNode
     from matplotlib.figure import Figure
 
-__all__ = ('OUTPUT', 'PICTURE', 'describe', 'draw', 'echo')
+__all__ = ('OUTPUT', 'PICTURE', 'check_validated', 'describe', 'draw', 'echo', 'has_picture')
 
 OUTPUT = 'results'
 PICTURE = 'barrier_parity'
@@ -93,6 +93,26 @@ def echo(description: dict[str, Any]) -> None:
         click.echo(f'\nfailed: {description["exit_message"]}')
 
 
+def has_picture(node: ProcessNode) -> bool:
+    """Return whether there are predictions of rows that a model did not learn from."""
+    return 'predictions' in node.outputs
+
+
+def check_validated(node: Node) -> None:
+    """Check that a process that fitted a model also validated some.
+
+    :raises click.ClickException: where it only fitted one.
+    """
+    from aiida.orm import ProcessNode
+
+    of_barriers = isinstance(node, ProcessNode) and str(node.process_type).endswith('barrier_model')
+    if of_barriers and node.is_finished_ok and not has_picture(node):
+        raise click.ClickException(
+            f'process {node.pk} fitted a model and validated none, so there are no predictions of rows that it did not '
+            'learn from: launch it again with `validations`'
+        )
+
+
 def draw(node: ProcessNode) -> Figure:
     """Draw predicted against known barriers of rows that the model did not learn from, a panel for each validation.
 
@@ -102,6 +122,7 @@ def draw(node: ProcessNode) -> Figure:
     """
     from aiida_embarrier.figures.parity import parity
 
+    check_validated(node)
     table = output_of(node, 'predictions', 'predictions').table
     model = output_of(node, OUTPUT, 'results').get_dict().get('fitted')
     if model is None:
