@@ -292,18 +292,42 @@ def load_profile(name: str | None = None) -> None:
     manager.load_profile(profile)
 
 
-def find_node(identifier: str) -> Any:
+def find_node(identifier: str, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
     """Return the node that a PK, a UUID or a label names.
 
-    :raises click.ClickException: where there is no such node.
+    Of several nodes with one label processes that another of them called are passed over.
+
+    :param wanted: which of several nodes with one label are meant.
+    :raises click.ClickException: where there is no such node, and where a label names several.
     """
     from aiida.common.exceptions import MultipleObjectsError, NotExistent
     from aiida.orm import load_node
 
     try:
         return load_node(identifier)
-    except (NotExistent, MultipleObjectsError, ValueError) as error:
+    except (NotExistent, ValueError) as error:
         raise click.ClickException(f'there is no node {identifier!r} in this profile: {error}') from error
+    except MultipleObjectsError as error:
+        found = _labelled(identifier)
+        meant = [node for node in found if wanted(node)] or found
+        if len(meant) == 1:
+            return meant[0]
+        kinds = [f'{node.pk} ({getattr(node, "process_label", None) or type(node).__name__})' for node in meant[-5:]]
+        raise click.ClickException(
+            f'{identifier!r} names {len(meant)} nodes: give the PK of one, such as {", ".join(kinds)}'
+            if meant
+            else str(error)  # the begin of several UUIDs
+        ) from error
+
+
+def _labelled(label: str) -> list[Any]:
+    """Return the nodes with a label, without processes that were called by one with the same label."""
+    from aiida.orm import Node, ProcessNode, QueryBuilder
+
+    found = QueryBuilder().append(Node, filters={'label': label}).order_by({Node: 'id'}).all(flat=True)
+    return [
+        node for node in found if not (isinstance(node, ProcessNode) and node.caller and node.caller.label == label)
+    ]
 
 
 def load_band(identifier: str) -> Any:

@@ -38,7 +38,10 @@ class BarrierModelWorkChain(WorkChain):
     def define(cls, spec: WorkChainSpec) -> None:
         """Define the inputs, the outline, the outputs and the exit codes."""
         super().define(spec)
-        spec.expose_inputs(FitBarrierModelWorkChain, exclude=('checkpoint', 'clean_workdir', 'handler_overrides'))
+        # a label is that of the whole: with that of a part, too, it would name none of them
+        spec.expose_inputs(
+            FitBarrierModelWorkChain, exclude=('checkpoint', 'clean_workdir', 'handler_overrides', 'metadata')
+        )
         spec.expose_inputs(
             PathFeaturesWorkChain, namespace='describe', include=('parameters',), namespace_options={'required': False}
         )

@@ -191,6 +191,18 @@ def chain(make_calcjob_node, monkeypatch):
     return make
 
 
+def test_a_model_is_found_by_the_label_of_its_launch(run, chain, tmp_path):
+    write_model_folder(tmp_path / 'model')
+    node = chain(0, model=ModelData.from_folder(tmp_path / 'model'))
+    node.label = node.called[0].label = 'my model'
+    assert run('model', 'show', 'my model') == run('model', 'show', node.outputs.model.pk)
+    failed = chain(402)
+    failed.label = 'my model'
+    assert run('model', 'show', 'my model') == run('model', 'show', node.outputs.model.pk)
+    shown = run('show', 'my model', code=1)
+    assert f"'my model' names 2 nodes: give the PK of one, such as {node.pk} (" in shown
+
+
 def test_a_fit_without_validation_has_nothing_to_draw(run, stored, worker_code, chain, tmp_path):
     write_model_folder(tmp_path / 'model')
     node = chain(0, results=Dict({'fitted': 'chemistry'}), model=ModelData.from_folder(tmp_path / 'model'))

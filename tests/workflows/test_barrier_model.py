@@ -161,6 +161,14 @@ def test_tables_of_other_rows_are_refused(worker_code, cls, change, message):
         instantiate_process(get_manager().get_runner(), builder)
 
 
+def test_a_label_is_that_of_the_whole(worker_code):
+    builder = BarrierModelWorkChain.get_builder_from(worker_code, dataset(), PARAMETERS)
+    builder.metadata.label = 'mine'
+    chain = instantiate_process(get_manager().get_runner(), builder)
+    assert chain.node.label == 'mine'
+    assert 'metadata' not in chain.exposed_inputs(FitBarrierModelWorkChain)
+
+
 def test_features_are_made_or_given_not_both(worker_code):
     builder = BarrierModelWorkChain.get_builder_from(
         worker_code, dataset(), PARAMETERS, describe={}, features=features()

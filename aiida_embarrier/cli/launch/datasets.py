@@ -214,7 +214,10 @@ def _output_or_node(identifier: str, output: str) -> Any:
 
     from aiida_embarrier.cli.params import find_node
 
-    node = find_node(identifier)
+    def has_it(node: Any) -> bool:
+        return not isinstance(node, ProcessNode) or output in node.outputs
+
+    node = find_node(identifier, has_it)
     if isinstance(node, ProcessNode):
         if output not in node.outputs:
             raise click.ClickException(f'process {node.pk} ({node.process_label}) has no output {output!r}')
