@@ -129,7 +129,7 @@ def command(sources: tuple[str, ...], model: str | None, **options: Any) -> None
     if options['ion'] is not None or any(ends):
         from aiida_embarrier.cli.predicting_barriers import predict_barriers
 
-        _refuse(options, OF_PROPERTIES, 'properties: leave it out for barriers')
+        _refuse_properties(options)
         if all(ends) and sources:
             raise click.UsageError(f'--initial and --final name the crystals: leave out {sources[0]}')
         if any(ends) and not all(ends):
@@ -142,7 +142,7 @@ def command(sources: tuple[str, ...], model: str | None, **options: Any) -> None
         from aiida_embarrier.cli.predicting_barriers import predict_barriers
 
         _refuse(options, OF_PATHS, f'a crystal, whose paths are sought: {sources[0]} is a dataset, which has its own')
-        _refuse(options, OF_PROPERTIES, 'properties: leave it out for barriers')
+        _refuse_properties(options)
         predict_barriers(sources[0], model, **options)
         return
     _refuse(options, OF_BARRIERS, 'barriers: name the --ion, --initial and --final, or a dataset of paths')
@@ -178,6 +178,15 @@ def _refuse(options: dict[str, Any], others: dict[str, str], why: str) -> None:
     given = [option for name, option in others.items() if options[name]]
     if given:
         raise click.UsageError(f'{given[0]} goes with {why}')
+
+
+def _refuse_properties(options: dict[str, Any]) -> None:
+    if options['store']:
+        raise click.UsageError(
+            '--store goes with properties; barriers with their provenance come from the job '
+            '`embarrier.predict_barriers`: see "Make a model of migration barriers" in the documentation'
+        )
+    _refuse(options, OF_PROPERTIES, 'properties: leave it out for barriers')
 
 
 def _predict_properties(

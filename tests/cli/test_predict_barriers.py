@@ -249,6 +249,7 @@ def test_refining_without_the_potential(run, given, model, monkeypatch):
         (('--initial', 'first.vasp', '--final', 'last.vasp', '--max-hops', '3'), '--max-hops goes with a FILE'),
         (('Li2O2.cif', '--ion', 'Li', '--supercell', 'fit'), 'three or nine integers'),
         (('Li2O2.cif', '--ion', 'Li', '--known', 'gap'), '--known goes with properties'),
+        (('Li2O2.cif', '--ion', 'Li', '--store'), 'the job `embarrier.predict_barriers`'),
         (('model', 'Li2O2.cif', '--max-length', '3'), '--max-length goes with barriers'),
         (('Li2O2.cif', '--ion', 'Li', '--refine-count', '2'), '--refine-count goes with --refine'),
         (('Li2O2.cif', '--ion', 'Li', '--potential', 'chgnet'), '--potential goes with --refine'),
