@@ -76,7 +76,7 @@ def resolve_features(parameters: Mapping[str, Any]) -> FeatureSettings:
 def resolve_models(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return entries of a :class:`~aiida_embarrier.jobs.prediction.BarrierModelJob`: models, and how to compare them.
 
-    What the settings of a model are is found out by the worker; that they have these names is not.
+    Names of models and of their settings are checked here; whether their values can be is found out by the worker.
 
     :param parameters: `models` (names, or mappings with `label`, `model`, `settings`, `parent`), `validations`, `fit`,
         `seed`, `coverage`, `n_resamples`; `title`, `licence`, `limits` and `source` of the model that is kept.

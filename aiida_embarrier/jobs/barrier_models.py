@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import ValidationError
+
+from aiida_embarrier.jobs.learning import TrainingSettings
+from aiida_embarrier.jobs.messages import describe
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -100,13 +105,18 @@ def check_setting(model: str, setting: str, choices: Iterable[str]) -> None:
 
 
 def check_model(name: str, settings: Mapping[str, Any]) -> None:
-    """Check the name of a model and those of its settings, and of the members of an ensemble.
+    """Check the name of a model and those of its settings, of the members of an ensemble, and how networks are trained.
 
-    :raises ValueError: naming the closest known one.
+    :raises ValueError: for what there is not, naming the closest known one, and for a training that cannot be.
     """
     check_name(name)
     for setting in settings:
         check_setting(name, setting, KNOWN_MODELS[name].settings)
+    if settings.get('training') is not None:
+        try:
+            TrainingSettings.model_validate(settings['training'])
+        except ValidationError as error:
+            raise ValueError(f'`training`: {describe(error)}') from error
     members = settings.get('members')
     for label, member in members.items() if isinstance(members, dict) else ():
         if isinstance(member, dict):

@@ -83,6 +83,10 @@ def test_dry_run(run, write):
         ({'describe': {}, 'models': ['potential_path'], 'fit': None}, 'one, such as `potential: chgnet`'),
         ({'describe': {}, 'features': '12'}, 'either `features`, or how to `describe`'),
         ({'models': [{'model': 'model_1_add', 'parent': 'mp'}], 'fit': None}, "'mp', which is not among the `parents`"),
+        (
+            {'models': [{'model': 'model_3', 'settings': {'training': {'epoch': 3}}}], 'fit': None},
+            'model_3: `training`: epoch: Extra inputs are not permitted',
+        ),
         ({'models': ['ensemble'], 'fit': None}, 'ensemble reads numbers that describe paths: say how to `describe`'),
         ({'validations': [{'how': 'host_group', 'folds': 90}]}, 'host_group asks for 90 folds of 20 group(s): ask for'),
         ({'validations': [{'how': 'random', 'folds': 41}]}, 'random asks for 41 folds of 40 row(s): ask for 40 at'),
