@@ -86,7 +86,7 @@ TABLES: dict[str, Table] = {
         'without the number of the path, cell, composition, framework, family or elements.',
     ),
     'largest_errors': Table(
-        'Largest errors', 'The rows with the largest absolute errors of each model, means over seeds.'
+        'Largest errors', 'The rows of each model whose mean prediction over seeds is farthest from the known barrier.'
     ),
 }
 

@@ -238,7 +238,7 @@ def _largest(labelled: pd.DataFrame) -> pd.DataFrame:
         for _, part in labelled.groupby(_KEYS, sort=False):
             means = part.groupby('name', sort=False)[['barrier', 'prediction', 'error', 'lower', 'upper']].mean()
             first = part.drop_duplicates('name').set_index('name')[[*_KEYS, *labels]]
-            order = part['error'].abs().groupby(part['name']).mean().sort_values(ascending=False, kind='stable')
+            order = means['error'].abs().sort_values(ascending=False, kind='stable')
             yield first.join(means).loc[order.index[:_LARGEST]].reset_index()
 
     table = pd.concat(list(parts()), ignore_index=True)

@@ -132,6 +132,8 @@ def test_largest_errors(tables):
     assert len(table) == 20
     assert table['error'].abs().tolist() == pytest.approx(errors.iloc[:20].tolist())
     assert (table['error'] == table['prediction'] - table['barrier']).all()
+    # where seeds differ, rows stand in the order of the error that is shown
+    assert of(tables['largest_errors'])['error'].abs().is_monotonic_decreasing
 
 
 def test_predictions_of_rows_held_out():
