@@ -70,7 +70,7 @@ TABLES: dict[str, Table] = {
     'coverage': Table(
         'Coverage of intervals',
         'Share of known barriers inside their intervals, those of each fold calibrated on the other folds, with '
-        'Wilson’s interval as for independent rows, and the mean over groups. Means over seeds.',
+        'Wilson’s interval as for independent rows, and the mean over groups. Predictions of all seeds together.',
     ),
     'discrimination': Table(
         'Telling paths of one crystal apart',

@@ -15,9 +15,9 @@ import pandas as pd
 from aiida_embarrier.datasets.leakage import group_column
 from aiida_embarrier.datasets.schema import GROUPS, flags_of
 from aiida_embarrier.figures.barrier_tables import LABELS, TABLES
-from aiida_embarrier.prediction.comparison import comparison_table, difficulty_of, scores_of
+from aiida_embarrier.prediction.comparison import comparison_table, coverage_of_seeds, difficulty_of, scores_of
 from aiida_embarrier.prediction.discrimination import discrimination, discrimination_of_hosts
-from aiida_embarrier.prediction.intervals import COVERAGES, coverage_table
+from aiida_embarrier.prediction.intervals import COVERAGES, cross_ends
 from aiida_embarrier.prediction.scenarios import kinship, leakage_summary
 from aiida_embarrier.prediction.scores import (
     BUCKETS,
@@ -182,16 +182,18 @@ def differences(predictions: pd.DataFrame, n_resamples: int = N_RESAMPLES) -> pd
 
 
 def coverages(predictions: pd.DataFrame, frame: pd.DataFrame, nominal: Sequence[float] = COVERAGES) -> pd.DataFrame:
-    """Return what intervals of several coverages hold in each validation by folds, means over seeds.
+    """Return what intervals of several coverages hold in each validation by folds, those of all seeds together.
 
     Rows that a validation keeps together are groups of the calibration.
 
     :param predictions: with `difficulty` where the models tell one.
     :param frame: the dataset, for the groups.
-    :return: `model`, `validation` and the columns of :func:`~aiida_embarrier.prediction.intervals.coverage_table`.
+    :return: `model`, `validation`, `nominal`, and `n` rows, `coverage` with `coverage_lower` and `coverage_upper`,
+        `coverage_of_groups` (mean over groups of the share of their rows), `n_below`, `n_above` and `median_width_eV`,
+        see :func:`~aiida_embarrier.prediction.comparison.coverage_of_seeds`.
     """
     found = []
-    for (model, validation, _), part in predictions.groupby([*_KEYS, 'seed'], sort=False):
+    for (model, validation, seed), part in predictions.groupby([*_KEYS, 'seed'], sort=False):
         if part['fold'].nunique() < 2:
             continue
         groups = None
@@ -199,12 +201,21 @@ def coverages(predictions: pd.DataFrame, frame: pd.DataFrame, nominal: Sequence[
             labels = pd.Series(group_column(frame, str(validation)).to_numpy(), index=frame['name'])
             groups = labels.loc[part['name']].to_numpy()
         difficulty = difficulty_of(part) if 'difficulty' in part else None
-        table = coverage_table(part['barrier'], part['prediction'], part['fold'], difficulty, groups, coverages=nominal)
-        found.append(table.assign(model=str(model), validation=str(validation)))
+        ends = cross_ends(part['barrier'], part['prediction'], part['fold'], difficulty, groups, coverages=nominal)
+        about = {'model': str(model), 'validation': str(validation), 'seed': seed, 'barrier': part['barrier']}
+        about['group'] = part['name'] if groups is None else groups
+        for one, (lower, upper) in ends.items():
+            found.append(pd.DataFrame({**about, 'nominal': one, 'lower': lower, 'upper': upper}))
     if not found:
         return pd.DataFrame()
-    whole = pd.concat(found, ignore_index=True)
-    return whole.groupby([*_KEYS, 'nominal'], sort=False).mean().reset_index().astype({'n': 'int64'})
+    rows = []
+    for keys, part in pd.concat(found, ignore_index=True).groupby([*_KEYS, 'nominal'], sort=False):
+        inside = part['barrier'].between(part['lower'], part['upper'])
+        of_groups = inside.groupby([part['seed'], part['group']]).mean().groupby('seed').mean().mean()
+        row = dict(zip([*_KEYS, 'nominal'], keys, strict=True)) | coverage_of_seeds(part)
+        rows.append(row | {'coverage_of_groups': of_groups})
+    columns = ['nominal', 'n', 'coverage', 'coverage_lower', 'coverage_upper', 'coverage_of_groups']
+    return pd.DataFrame(rows, columns=[*_KEYS, *columns, 'n_below', 'n_above', 'median_width_eV'])
 
 
 def _each(predictions: pd.DataFrame, make: Callable[[pd.DataFrame], Sequence[dict[str, Any]]]) -> pd.DataFrame:

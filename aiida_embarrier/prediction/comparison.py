@@ -24,6 +24,7 @@ __all__ = (
     'COLUMNS',
     'calibrated',
     'comparison_table',
+    'coverage_of_seeds',
     'difficulty_of',
     'fold_table',
     'scores_of',
@@ -174,15 +175,9 @@ def scores_of(predictions: pd.DataFrame, n_resamples: int) -> list[BarrierScore]
         values |= {f'{name}_of_seeds': estimate for name, estimate in agreement.seeds.items()}
         inside = part.dropna(subset=['lower', 'upper'])
         if len(inside):
-            held = interval_scores(inside['barrier'], inside['lower'], inside['upper'])
-            # rows count once, however often they were predicted: an interval of one seed is as wide as it may be
-            first = inside[inside['seed'] == inside['seed'].min()]
-            one = interval_scores(*(first[name] for name in ('barrier', 'lower', 'upper')))
-            moved = held['coverage'] - one['coverage']
+            held = coverage_of_seeds(inside)
             values['coverage'] = Estimate(
-                value=held['coverage'],
-                low=max(0.0, one['coverage_lower'] + moved),
-                high=min(1.0, one['coverage_upper'] + moved),
+                value=held['coverage'], low=held['coverage_lower'], high=held['coverage_upper']
             )
             values['median_width_eV'] = Estimate(value=held['median_width_eV'])
         n_folds = int(part['fold'].nunique())
@@ -197,6 +192,29 @@ def scores_of(predictions: pd.DataFrame, n_resamples: int) -> list[BarrierScore]
             )
         )
     return found
+
+
+def coverage_of_seeds(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return what the intervals of all seeds together hold.
+
+    Rows count once, however often they were predicted: the interval of the coverage is as wide as that of one seed, and
+    numbers of rows are means over seeds.
+
+    :param predictions: of one model in one validation: `seed`, and `barrier`, `lower` and `upper` in eV.
+    :return: see :func:`~aiida_embarrier.prediction.scores.interval_scores`.
+    """
+    first = predictions[predictions['seed'] == predictions['seed'].min()]
+    held, one = (
+        interval_scores(*(part[name] for name in ('barrier', 'lower', 'upper'))) for part in (predictions, first)
+    )
+    moved, n_seeds = held['coverage'] - one['coverage'], predictions['seed'].nunique()
+    return {
+        **held,
+        'n': one['n'],
+        'coverage_lower': max(0.0, one['coverage_lower'] + moved),
+        'coverage_upper': min(1.0, one['coverage_upper'] + moved),
+        **{name: held[name] / n_seeds for name in ('n_below', 'n_above')},
+    }
 
 
 def comparison_table(

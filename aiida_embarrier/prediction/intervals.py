@@ -33,7 +33,6 @@ import numpy as np
 import pandas as pd
 
 from aiida_embarrier.jobs.barrier_models import BELOW
-from aiida_embarrier.prediction.scores import interval_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ('COVERAGES', 'ConformalIntervals', 'coverage_table', 'cross_intervals')
+__all__ = ('COVERAGES', 'ConformalIntervals', 'cross_ends', 'cross_intervals')
 
 #: Coverages that are measured beside the one that is asked for.
 COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -206,7 +205,7 @@ def cross_intervals(
     return _judged(calibrated, found, difficulty, coverage)
 
 
-def coverage_table(
+def cross_ends(
     barriers: ArrayLike,
     predictions: ArrayLike,
     folds: ArrayLike,
@@ -216,26 +215,15 @@ def coverage_table(
     coverages: Sequence[float] = COVERAGES,
     below: float = BELOW,
     by_rows: bool = False,
-) -> pd.DataFrame:
-    """Return what intervals of several coverages hold, each fold with those calibrated on the others.
+) -> dict[float, tuple[np.ndarray, np.ndarray]]:
+    """Return what :func:`cross_intervals` does for each of several coverages, by these.
 
     :param coverages: that are asked for; those that so few groups cannot promise are left out.
-    :return: a row for each: `nominal`, `n`, `coverage` of the rows with `coverage_lower` and `coverage_upper` as if
-        they were independent, `coverage_of_groups` (mean over groups of the share of their rows), `n_below`, `n_above`,
-        `median_width_eV`.
     """
     known, found = np.asarray(barriers, dtype=float), np.asarray(predictions, dtype=float)
     calibrated = _calibrated(known, found, folds, difficulty, groups, {'below': below, 'by_rows': by_rows})
     most = min(intervals.most_coverage for _, intervals in calibrated)
-    related = np.arange(len(known)) if groups is None else np.asarray(groups)
-    rows = []
-    for nominal in (coverage for coverage in coverages if coverage <= most):
-        lower, upper = _judged(calibrated, found, difficulty, nominal)
-        inside = pd.Series((lower <= known) & (known <= upper))
-        each = {'coverage_of_groups': float(inside.groupby(related).mean().mean())}
-        rows.append({'nominal': float(nominal), **interval_scores(known, lower, upper), **each})
-    columns = ['nominal', 'n', 'coverage', 'coverage_lower', 'coverage_upper', 'coverage_of_groups']
-    return pd.DataFrame(rows, columns=[*columns, 'n_below', 'n_above', 'median_width_eV'])
+    return {float(one): _judged(calibrated, found, difficulty, one) for one in coverages if one <= most}
 
 
 def _calibrated(

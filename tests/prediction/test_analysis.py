@@ -8,6 +8,8 @@ from barrier_predictions import predicted_rows, predictions_of
 from aiida_embarrier.datasets.importing.reading import read_dataset
 from aiida_embarrier.figures.barrier_tables import TABLES
 from aiida_embarrier.prediction.analysis import analyse, errors_by, with_labels
+from aiida_embarrier.prediction.base import Rows
+from aiida_embarrier.prediction.comparison import with_intervals
 from aiida_embarrier.prediction.scores import scores
 
 FRAME = predicted_rows()
@@ -118,6 +120,21 @@ def test_coverage(tables):
     assert table['nominal'].tolist() == [0.5, 0.6, 0.7, 0.8]
     assert (table['coverage'] - table['nominal']).abs().max() < 0.2
     assert table['n'].tolist() == [56] * 4
+    assert (table['n'] * (1 - table['coverage'])).to_numpy() == pytest.approx(table['n_below'] + table['n_above'])
+    # no group is larger than another one, so that the mean over groups is that over rows
+    assert table['coverage_of_groups'].to_numpy() == pytest.approx(table['coverage'].to_numpy())
+    assert ((table['coverage_lower'] < table['coverage']) & (table['coverage'] < table['coverage_upper'])).all()
+
+
+def test_coverage_says_the_same_as_the_comparison():
+    own = PREDICTIONS[(PREDICTIONS['model'] == 'trees') & (PREDICTIONS['validation'] == 'random')]
+    found, _ = with_intervals(own, Rows([]), 0.8)
+    tables = analyse(found, FRAME, n_resamples=5, compare_hops=False)
+    row = tables['coverage'].set_index('nominal').loc[0.8]
+    compared = tables['comparison'].iloc[0]
+    names = {'coverage': 'coverage', 'coverage_lower': 'coverage_low', 'coverage_upper': 'coverage_high'}
+    for one, other in {**names, 'median_width_eV': 'median_width_eV'}.items():
+        assert row[one] == compared[other], one
 
 
 def test_scenarios_and_leakage(tables):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from aiida_embarrier.jobs.barrier_models import highest_coverage
-from aiida_embarrier.prediction.intervals import ConformalIntervals, coverage_table, cross_intervals
+from aiida_embarrier.prediction.intervals import ConformalIntervals, cross_ends, cross_intervals
 
 
 def heavy_tailed(n, seed, related=1):
@@ -150,24 +150,22 @@ def test_cross_intervals_do_not_see_their_fold():
     expected = fitted.intervals(predicted[own], difficulty[own], 0.8)
     assert (lower[own] == expected[0]).all()
     assert (upper[own] == expected[1]).all()
-    table = coverage_table(known, predicted, folds, difficulty, groups)
-    row = table[table['nominal'] == 0.8].iloc[0]
-    assert row['coverage'] == ((lower <= known) & (known <= upper)).mean()
-    assert row['median_width_eV'] == np.median(upper - lower)
+    ends = cross_ends(known, predicted, folds, difficulty, groups)
+    assert (ends[0.8][0] == lower).all()
+    assert (ends[0.8][1] == upper).all()
     # 40 families of the other folds promise at most 1 - 1 / 41 / 0.3
-    assert table['nominal'].tolist() == [0.5, 0.6, 0.7, 0.8, 0.9]
-    assert coverage_table(known, predicted, folds, groups=groups, below=0.5)['nominal'].max() == 0.95
+    assert list(ends) == [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert max(cross_ends(known, predicted, folds, groups=groups, below=0.5)) == 0.95
 
 
 def test_coverage_in_cross_validation():
     known, predicted, difficulty, groups = heavy_tailed(3000, 11, related=3)
-    table = coverage_table(known, predicted, groups % 10, difficulty, groups)
-    assert len(table) == 6
-    for row in table.itertuples():
-        assert within(int(row.coverage * 1000), 1000, row.nominal)
-        assert row.coverage_of_groups == pytest.approx(row.coverage)
-        assert row.coverage_lower < row.coverage < row.coverage_upper
-    assert table['median_width_eV'].is_monotonic_increasing
+    ends = cross_ends(known, predicted, groups % 10, difficulty, groups)
+    assert len(ends) == 6
+    for nominal, (lower, upper) in ends.items():
+        assert within(int(((lower <= known) & (known <= upper)).mean() * 1000), 1000, nominal)
+    widths = [np.median(upper - lower) for lower, upper in ends.values()]
+    assert widths == sorted(widths)
 
 
 def test_too_few_rows_promise_little():
