@@ -26,7 +26,7 @@ METRICS = {
     'r2': ('R²', True),
     'coverage': ('coverage of the intervals', True),
     'kendall_tau': ('Kendall’s τ within crystals', True),
-    'lowest_found': ('crystals whose lowest path is found', True),
+    'lowest_found': ('share of crystals whose lowest path is found', True),
     'excess_eV': ('barrier above the lowest of the crystal (eV)', False),
 }
 
@@ -66,6 +66,9 @@ def model_comparison(
     axes = figure.subplots()
     _dots(axes, known, 'model', order, metric)
     axes.set_yticks(range(len(order)), order)
+    if 'n_hosts' in known:
+        low, high = known['n_hosts'].min(), known['n_hosts'].max()
+        name = f'{name} ({low if low == high else f"{low}–{high}"} crystals)'
     axes.set_xlabel(name)
     for number, (what, value) in enumerate((references or {}).items()):
         axes.axvline(value, color='0.35', linewidth=1.0, linestyle=(0, (2 + 2 * number, 2)), label=what, zorder=1)
@@ -83,7 +86,7 @@ def errors_by_label(table: pd.DataFrame, label: str, model: str, *, title: str |
     """Draw mean absolute errors of a model by a label, each validation in its colour, with their intervals.
 
     A bar across marks the median absolute error: where it is much smaller than the mean, few rows make most of the
-    error. Numbers of rows stand behind the labels.
+    error. Numbers of rows stand behind the labels, the fewest and the most where validations differ.
 
     :param table: `by_...` of an analysis.
     :param label: name of the column with the labels.
@@ -105,7 +108,8 @@ def errors_by_label(table: pd.DataFrame, label: str, model: str, *, title: str |
     numbers = {one: f'{low}' if low == high else f'{low}–{high}' for one, low, high in counts.itertuples()}
     texts = [f'{_SCENARIOS.get(one, one) if label == "scenario" else _plain(one)} ({numbers[one]})' for one in order]
     axes.set_yticks(range(len(order)), texts, fontsize=8 if len(order) > 12 else 9)
-    axes.set_xlabel('absolute error (eV): dots mean, ticks median')
+    of_all = '' if (counts['min'] == counts['max']).all() else ', fewest–most of the validations'
+    axes.set_xlabel(f'absolute error (eV): dots mean, ticks median\nin brackets: number of rows{of_all}')
     _finish(axes, own['mae_eV'], 'mae_eV')
     axes.set_title(title or f'{model}: errors by {_WORDS.get(label, label.replace("_", " "))}', loc='left', fontsize=11)
     return figure
@@ -138,6 +142,8 @@ def _dots(
 def _finish(axes: Axes, values: pd.Series, metric: str) -> None:
     if not METRICS[metric][1]:
         axes.set_xlim(left=0)
+    elif metric == 'lowest_found':
+        axes.set_xlim(0, 1.02)
     elif metric == 'r2':
         axes.set_xlim(left=max(axes.get_xlim()[0], min(-0.3, float(values.min()) - 0.1)), right=1)
     axes.grid(axis='x', color='0.9', linewidth=0.8)

@@ -21,6 +21,9 @@ __all__ = ('best_model', 'pictures_of')
 #: End of the axes of the parity plot of low barriers, in eV: 92 % of the published ones are below.
 _LOW = 2.0
 
+#: Crystals below which the share of those whose lowest path is found says nothing.
+_LEAST_CRYSTALS = 3
+
 _PARITY = (
     'Each row once, at the mean over seeds, with its interval; the scores are those of the predictions of all seeds. '
     'Rows that are flagged as unlike those that were learned from in another colour; bands of 0.1 and 0.3 eV around '
@@ -78,13 +81,13 @@ def _pictures(tables: Mapping[str, pd.DataFrame], predictions: pd.DataFrame, mod
         f'The same points with axes up to {_LOW:g} eV.',
         'directions',
         lambda: barrier_parity(predictions, model, highest=_LOW),
-        f'{_PARITY} Below: how many are predicted too high and too low.',
+        f'{_PARITY} Rows beyond the axes are among the scores. Below: how many are predicted too high and too low.',
     )
     if 'coverage' in tables and (tables['coverage']['model'] == model).any():
         yield _coverage(tables['coverage'], model)
     for name in (name for name in TABLES if name.startswith('by_') and name in tables):
         yield _by_label(tables[name], name.removeprefix('by_'), TABLES[name].title, model)
-    if 'discrimination' in tables:
+    if 'discrimination' in tables and tables['discrimination']['n_hosts'].max() >= _LEAST_CRYSTALS:
         yield _lowest_found(tables['discrimination'])
     if 'leakage' in tables:
         yield _leakage(tables['leakage'])

@@ -32,7 +32,8 @@ def barrier_parity(
     :param predictions: `model`, `validation`, `name`, `barrier`, `prediction`, and `lower`, `upper` and `flags` where
         there are any.
     :param model: that is shown.
-    :param highest: end of the axes in eV; how many rows lie beyond is said. None to show all.
+    :param highest: end of the axes in eV; how many rows lie beyond is said, and the scores are those of all. None to
+        show all.
     :param title: None for the name of the model.
     :raises ValueError: where there is no prediction of the model.
     """
@@ -53,7 +54,8 @@ def barrier_parity(
         beyond = int((means[['barrier', 'prediction']].max(axis=1) > end).sum())
         _panel(axes, means)
         axes.set_xlabel('known barrier (eV)' + (f'; {beyond} rows lie beyond' if beyond else ''))
-        text = scores_text(rows['barrier'].to_numpy(), rows['prediction'].to_numpy(), 'eV', len(means))
+        scored = f'all {len(means)} rows' if beyond else f'n = {len(means)}'
+        text = scores_text(rows['barrier'].to_numpy(), rows['prediction'].to_numpy(), 'eV', scored)
         axes.set_title(f'{validation_name(str(validation))}\n{text}', fontsize=8.5)
         axes.spines[['top', 'right']].set_visible(False)
     grid[0].set_ylabel('predicted barrier (eV)')

@@ -38,15 +38,20 @@ TABLES: dict[str, Table] = {
         'By how much the mean absolute error of a model exceeds that of the best one of the validation on the same '
         'rows, with its bootstrap interval over rows: above 0 throughout where the best one is surely better.',
     ),
-    'buckets': Table('Small and large errors', 'Shares of predictions by absolute error, low < x ≤ high.'),
+    'buckets': Table(
+        'Small and large errors',
+        'Shares of predictions by absolute error, low < x ≤ high. A row counts once for each seed.',
+    ),
     'directions': Table(
         'Predicted too high and too low',
-        'Predictions above and below the known barrier, their mean absolute error, and those of them with a large one.',
+        'Predictions above and below the known barrier, their mean absolute error, and those of them with a large one. '
+        'A row counts once for each seed.',
     ),
     'classification': Table(
         'Low and high barriers',
         'How well predictions tell barriers below (<) a threshold from others: confusion, accuracy, precision (the '
-        'share of rows predicted low that are) and recall (the share of low rows predicted so).',
+        'share of rows predicted low that are) and recall (the share of low rows predicted so). A row counts once for '
+        'each seed.',
     ),
     **{
         f'by_{name}': Table(f'Errors by {label}', f'Rows by {label}. {_ERRORS}')

@@ -45,6 +45,7 @@ _HEADERS = {
     'n_paths': 'paths',
     'n_materials': 'materials',
     'n_rows': 'rows',
+    'n_predictions': 'predictions',
     'n_elements': 'elements',
     'n_atoms': 'atoms',
     'formula': 'composition',

@@ -92,12 +92,12 @@ def draw_identity(axes: Axes, limits: tuple[float, float]) -> None:
         axis.set_major_locator(MaxNLocator(5))
 
 
-def scores_text(values: np.ndarray, predictions: np.ndarray, unit: str | None, n_rows: int | None = None) -> str:
+def scores_text(values: np.ndarray, predictions: np.ndarray, unit: str | None, scored: str | None = None) -> str:
     """Return number of rows, mean absolute error and coefficient of determination, where it is defined.
 
-    :param n_rows: number of rows, where some of them were predicted several times.
+    :param scored: which rows these are; their number unless given.
     """
     mae = np.abs(predictions - values).mean()
     spread = ((values - values.mean()) ** 2).sum()
-    text = f'n = {len(values) if n_rows is None else n_rows}: MAE {mae:.3g}' + (f' {unit}' if unit else '')
+    text = f'{scored or f"n = {len(values)}"}: MAE {mae:.3g}' + (f' {unit}' if unit else '')
     return text if spread == 0 else f'{text}, R² {1 - ((predictions - values) ** 2).sum() / spread:.3f}'

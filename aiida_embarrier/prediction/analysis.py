@@ -41,6 +41,8 @@ RANGES = (0.25, 0.5, 1.0, 2.0)
 _LARGEST = 20
 
 _KEYS = ['model', 'validation']
+#: What is counted once for each seed is not called rows.
+_COUNTED = {'n': 'n_predictions'}
 _NEEDED = (*_KEYS, 'seed', 'fold', 'name', 'barrier', 'prediction')
 
 
@@ -87,8 +89,8 @@ def analyse(
     found = {
         'comparison': comparison_table(scores_of(own, n_resamples)),
         'differences': differences(own, n_resamples),
-        'buckets': _each(own, lambda part: buckets(part['error'], limits)),
-        'directions': _each(own, lambda part: _directions(part, limits[-1])),
+        'buckets': _each(own, lambda part: buckets(part['error'], limits)).rename(columns=_COUNTED),
+        'directions': _each(own, lambda part: _directions(part, limits[-1])).rename(columns=_COUNTED),
         'classification': _each(
             own, lambda part: [classification(part['barrier'], part['prediction'], one) for one in thresholds]
         ),

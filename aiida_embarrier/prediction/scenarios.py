@@ -80,13 +80,15 @@ def leakage_summary(table: pd.DataFrame) -> pd.DataFrame:
     """Return how many rows of each validation shared something with those that were learned from.
 
     :param table: as :func:`kinship` makes it.
-    :return: `validation`, `criterion` (`any` for any at all), `n_rows` predicted in all seeds, and `fraction` of them.
+    :return: `validation`, `criterion` (`any` for any at all), `n_rows` that were predicted, each counted once, and
+        `fraction` of their predictions in all seeds.
     """
     shares = [name for name in table if name.startswith('shares_')]
     rows = []
     for validation, part in table.groupby('validation', sort=False):
         fractions = part[shares].mean().rename(lambda name: str(name).removeprefix('shares_')).to_dict()
         fractions['any'] = part[shares].any(axis=1).mean()
-        rows += [(str(validation), key, len(part), float(fraction)) for key, fraction in fractions.items()]
+        n_rows = part['name'].nunique()
+        rows += [(str(validation), key, n_rows, float(fraction)) for key, fraction in fractions.items()]
     found = pd.DataFrame(rows, columns=['validation', 'criterion', 'n_rows', 'fraction'])
     return found.astype({'validation': 'str', 'criterion': 'str', 'n_rows': 'int64', 'fraction': 'float64'})

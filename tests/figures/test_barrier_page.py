@@ -94,6 +94,11 @@ def test_without_intervals_flags_and_dataset():
     assert 'numbers and rows are those of held-out rows.' in ' '.join(page.text('p'))
 
 
+def test_two_crystals_say_nothing_of_lowest_paths(tables):
+    few = {**tables, 'discrimination': tables['discrimination'].assign(n_hosts=2)}
+    assert 'lowest_found' not in [picture.name for picture in pictures_of(few, PREDICTIONS, 'median')]
+
+
 def test_best_model(tables):
     assert best_model(tables) == '<b>trees</b>'
 

@@ -49,6 +49,7 @@ def test_parity_of_low_barriers_says_what_it_leaves_out():
     beyond = int((means.max(axis=1) > 0.5).sum())
     assert beyond > 5
     assert f'{beyond} rows lie beyond' in figure.axes[0].get_xlabel()
+    assert f'all 56 rows: MAE {(own["prediction"] - own["barrier"]).abs().mean():.3g} eV' in figure.axes[0].get_title()
     assert figure.axes[0].get_xlim() == (0, 0.5)
 
 
@@ -78,6 +79,8 @@ def test_better_models_stand_on_top_also_where_more_is_better(tables):
         (axes,) = model_comparison(tables[table], metric).axes
         assert [label.get_text() for label in axes.get_yticklabels()] == ['trees', 'median'], metric
     assert 'by chance' in axes.get_legend_handles_labels()[1]
+    assert axes.get_xlabel() == 'share of crystals whose lowest path is found (28 crystals)'
+    assert axes.get_xlim()[0] == 0
     # a model that tells no paths apart has no Kendall's tau
     (axes,) = model_comparison(tables['discrimination'], 'kendall_tau').axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ['trees']
@@ -103,6 +106,8 @@ def test_errors_by_label(tables, label):
     texts = [text.get_text() for text in axes.get_yticklabels()]
     assert len(texts) == table[table['model'] == 'trees'][label].nunique()
     assert all('(' in text for text in texts), 'numbers of rows'
+    ranges = any('–' in text.rpartition('(')[2] for text in texts)
+    assert ranges == axes.get_xlabel().endswith('fewest–most of the validations')
 
 
 def test_labels_for_readers(tables):

@@ -57,9 +57,9 @@ def test_differences(tables):
 
 
 def test_counts_add_up(tables):
-    assert of(tables['buckets'])['n'].sum() == 2 * len(FRAME)
+    assert of(tables['buckets'])['n_predictions'].sum() == 2 * len(FRAME)
     assert of(tables['buckets'])['fraction'].sum() == pytest.approx(1)
-    assert of(tables['directions'])['n'].sum() == 2 * len(FRAME)
+    assert of(tables['directions'])['n_predictions'].sum() == 2 * len(FRAME)
     confusion = of(tables['classification'])[['true_low', 'false_low', 'missed_low', 'true_high']]
     assert confusion.sum(axis=1).tolist() == [112, 112]
     assert of(tables['classification'])['threshold_eV'].tolist() == [0.5, 0.65]

@@ -24,7 +24,9 @@ def test_folds_as_a_split_has_them():
 
 
 def test_folds_of_cells_share_no_cell():
-    found = leakage_summary(kinship(predictions_of(FRAME), FRAME)).set_index(['validation', 'criterion'])['fraction']
+    table = leakage_summary(kinship(predictions_of(FRAME), FRAME)).set_index(['validation', 'criterion'])
+    assert set(table['n_rows']) == {len(FRAME)}  # with two seeds
+    found = table['fraction']
     assert found['host_group', 'host'] == 0
     assert found['random', 'host'] > 0.5
     assert found['random', 'any'] >= found['random', 'family'] >= found['random', 'framework'] > 0
