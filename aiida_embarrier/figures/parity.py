@@ -46,7 +46,8 @@ def parity(
     labels = list(dict.fromkeys(known['target']))
     across = min(len(labels), _PANELS_ACROSS)
     down = -(-len(labels) // across)
-    figure = new_figure(4.4 if across == 1 else 3.3 * across, (4.6 if across == 1 else 3.5) * down)
+    # so high that the width limits the square panels: where the height does, the layout cuts off their titles
+    figure = new_figure(4.4 if across == 1 else 3.3 * across, (4.9 if across == 1 else 3.9) * down)
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for axes, label in zip(grid, labels, strict=False):
         unit = (units or {}).get(label)

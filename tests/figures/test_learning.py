@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from barrier_predictions import predicted_rows, predictions_of
+from matplotlib.image import imread
 from matplotlib.text import Text
 
 from aiida_embarrier.figures.learning_curve import learning_curve
 from aiida_embarrier.figures.multi_property import multi_property
 from aiida_embarrier.figures.parity import parity
 from aiida_embarrier.figures.relations import gains_by_relation, relation
+from aiida_embarrier.figures.style import save
 from aiida_embarrier.figures.transfer_bars import transfer_bars
 from aiida_embarrier.figures.transfer_cells import at_size, over_trials, sources_in_order, without_other_choices
 from aiida_embarrier.figures.transfer_heatmap import transfer_heatmap
@@ -123,6 +126,15 @@ def test_parity_of_several_targets():
     rows = pd.DataFrame({'target': list('abcd'), 'part': 'test', 'value': 1.0, 'prediction': 1.0})
     figure = parity(rows)
     assert [axes.get_title() for axes in figure.axes[:4]] == ['test, n = 1: MAE 0'] * 4, 'no R² of one row'
+
+
+def test_parity_cuts_nothing_off(tmp_path):
+    predictions = predictions_of(predicted_rows().iloc[6:], ('trees',), ('host_group', 'family_group', 'chemsys_group'))
+    rows = predictions.rename(columns={'validation': 'target', 'barrier': 'value'}).assign(part='test')
+    figure = parity(rows, units=dict.fromkeys(rows['target'], 'eV'), title='trees')
+    inked = imread(save(figure, tmp_path / 'parity.png'))[..., :3].min(axis=2) < 0.9
+    lines = np.flatnonzero(inked.any(axis=1))
+    assert len(inked) - 1 - lines[-1] > 4, 'the axis titles end at the edge of the picture'
 
 
 # ---------------------------------------------------------------- studies
