@@ -173,9 +173,9 @@ def _in_common_lattice(
         volumes = initial.volume, final.volume
         raise AlignmentError(
             f'the lattices of the endpoints differ: {texts[0]} and {texts[1]} (volume {volumes[0]:.2f} and '
-            f"{volumes[1]:.2f} Å³, {100 * (volumes[1] / volumes[0] - 1):+.2f} %): choose lattice_policy='initial' or "
-            "'mean' (--lattice-policy) to put both ends into one lattice at their fractional coordinates, or "
-            "'per_image' to keep both"
+            f'{volumes[1]:.2f} Å³, {100 * (volumes[1] / volumes[0] - 1):+.2f} %): put both ends into one lattice at '
+            "their fractional coordinates, that of the initial one with lattice_policy='initial' (--lattice-policy "
+            "initial), or the mean with lattice_policy='mean' (--lattice-policy mean)"
         )
     if policy == 'initial':
         return np.stack([first, first]), fractional

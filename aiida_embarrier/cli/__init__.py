@@ -68,12 +68,22 @@ def _is_for_users(error: Exception) -> bool:
 
 _PORT = re.compile(r"^(?:invalid attribute value |Error occurred validating port '[^']*': )+")
 
+#: An argument of a function as messages name it, with its value or without, and the option for it in brackets.
+_ARGUMENT = re.compile(r'\b(\w+)(=[^\s()]+)? \(--([\w-]+)([^()]*)\)')
+
 
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
     # AiiDA puts words of its own, and the name of a port, before what our validators say.
-    return _PORT.sub('', str(error)) or type(error).__name__
+    return _ARGUMENT.sub(_option, _PORT.sub('', str(error))) or type(error).__name__
+
+
+def _option(found: re.Match[str]) -> str:
+    """Return the option alone where an argument stands before it, and other words as they are."""
+    name, value, option, rest = found.groups()
+    is_argument = value is not None or '_' in name or name == option
+    return f'--{option}{rest}' if is_argument else found.group()
 
 
 @click.group(

@@ -203,16 +203,23 @@ def _predict_properties(
     profile: str | None,
     output_format: str,
 ) -> None:
-    from aiida_embarrier.cli.model.loading import load_model
+    from aiida_embarrier.cli.model.loading import LoadedModel, load_any_model
     from aiida_embarrier.cli.params import load_profile
     from aiida_embarrier.cli.predicting import ask, predict_here, predict_with_profile, rows_of
     from aiida_embarrier.jobs.learning import Hardware
+    from aiida_embarrier.jobs.prediction import BarrierModelCard
 
     if code is not None and not store:
         raise click.UsageError('--code goes with --store')
     if store:
         load_profile(profile)
-    found = load_model(model, profile)
+    named = load_any_model(model, profile)
+    if isinstance(named.card, BarrierModelCard):
+        raise click.UsageError(
+            f'{model} is a model of migration barriers: name it with --model, and the ion that moves with --ion, such '
+            f'as `aiida-embarrier predict --model {model} {sources[0]} --ion Li`'
+        )
+    found = LoadedModel(named.weights, named.card, named.node)
     rows = rows_of(sources, profile)
     question = ask(found.card, rows, labels, known)
     report: dict[str, Any] = {}

@@ -88,4 +88,6 @@ def test_no_model(run, tmp_path):
     (tmp_path / 'empty').mkdir()
     assert 'there is no file model.json' in run('model', 'show', 'empty', code=1)
     assert "there is no folder 'not/there'" in run('model', 'show', 'not/there', code=1)
-    assert 'there is no node' in run('model', 'show', '987654', code=1)
+    shown = run('model', 'show', '987654', code=1)
+    assert "'987654' is no folder and no model of this package (released, released-potential), so it is" in shown
+    assert "there is no node '987654'" in shown

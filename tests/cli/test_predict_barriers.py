@@ -263,6 +263,29 @@ def test_calls_that_make_no_sense(run, given, arguments, message):
     assert message in ' '.join(run('predict', *arguments, code=2).split())
 
 
+@pytest.mark.parametrize(
+    ('name', 'meant'), [('released_potential', 'released-potential'), ('Released', 'released'), ('relased', 'released')]
+)
+def test_a_misspelt_model_of_the_package_needs_no_profile(run, given, name, meant):
+    shown = ' '.join(run('predict', 'Li2O2.cif', '--ion', 'Li', '--model', name, code=1).split())
+    assert f"there is no model '{name}': did you mean `{meant}`? The models of this package are `released` and" in shown
+
+
+def test_a_model_of_barriers_in_the_place_of_one_of_properties(run, given, model, tmp_path):
+    shown = ' '.join(run('predict', 'released', 'Li2O2.cif', code=2).split())
+    assert 'such as `aiida-embarrier predict --model released Li2O2.cif --ion Li`' in shown
+
+
+def test_errors_name_options_only(run, given, tmp_path):
+    shown = ' '.join(run('predict', '--initial', 'first.vasp', '--final', 'first.vasp', code=1).split())
+    assert 'give two different endpoints, or --as-written for a hop to a periodic image' in shown
+    stretched = Structure.from_file(tmp_path / 'last.vasp')
+    stretched.scale_lattice(1.05 * stretched.volume)
+    stretched.to_file(tmp_path / 'stretched.vasp', fmt='poscar')
+    shown = ' '.join(run('predict', '--initial', 'first.vasp', '--final', 'stretched.vasp', code=1).split())
+    assert shown.endswith('initial one with --lattice-policy initial, or the mean with --lattice-policy mean')
+
+
 @pytest.mark.slow
 def test_the_worker_itself(run, model, tmp_path, no_profile):
     halite().to_file(tmp_path / 'Li2O2.cif')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from aiida_embarrier.jobs.prediction import BarrierModelCard
 
 __all__ = ('LoadedModel', 'load_any_model', 'load_barrier_model', 'load_model')
+
+#: Likeness from which on a name is taken for a misspelt one of a model of this package.
+_SAME_NAME = 0.9
 
 CardT = TypeVar('CardT')
 
@@ -74,9 +78,21 @@ def load_any_model(identifier: str, profile: str | None = None) -> LoadedModel[A
         return LoadedModel(*read_any_model_files(path), None)
     if path.suffix or len(path.parts) > 1:
         raise click.ClickException(f'there is no folder {identifier!r}')
+    meant = get_close_matches(identifier.lower().replace('_', '-'), RELEASED, n=1, cutoff=_SAME_NAME)
+    if meant:
+        raise click.ClickException(
+            f'there is no model {identifier!r}: did you mean `{meant[0]}`? The models of this package are '
+            f'{" and ".join(f"`{name}`" for name in RELEASED)}; name a node with such a label by its PK'
+        )
     from aiida_embarrier.cli.launch.datasets import model_node
     from aiida_embarrier.cli.params import load_profile
 
-    load_profile(profile)
-    node = model_node(identifier)
+    try:
+        load_profile(profile)
+        node = model_node(identifier)
+    except click.ClickException as error:
+        raise click.ClickException(
+            f'{identifier!r} is no folder and no model of this package ({", ".join(RELEASED)}), so it is sought among '
+            f'the nodes: {error.message}'
+        ) from error
     return LoadedModel(node.weights, node.card, node)
