@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = ('parse_structure', 'read_structure')
+
+#: What errors of parsers hold that say more of their code than of the file.
+_OF_CODE = re.compile('array|index out of range|Unrecognized extension')
 
 
 def read_structure(path: str | PathLike[str]) -> Structure:
@@ -47,16 +51,21 @@ def parse_structure(path: Path) -> Structure:
 
     :raises ValueError: where neither of them can read it.
     """
-    reasons = []
-    for name, reader in (('pymatgen', _with_pymatgen), ('ASE', _with_ase)):
+    reasons: dict[str, None] = {}
+    for reader in (_with_pymatgen, _with_ase):
         try:
             return reader(path)
         # Parsers of dozens of formats raise whatever their authors met: each failure is a reason to try the next.
         except Exception as error:
-            reasons.append(f'{name}: {" ".join(str(error).split()) or type(error).__name__}')
+            reason = ' '.join(str(error).split())
+            if type(error) is ValueError and reason and not _OF_CODE.search(reason):
+                reasons[reason] = None
+    if path.is_file() and not path.stat().st_size:
+        reasons = {'the file is empty': None}
+    why = f' ({"; ".join(reasons)})' if reasons else ''
     raise ValueError(
-        f'{str(path)!r} cannot be read as a crystal; give a CIF, a POSCAR, an extended XYZ file with a lattice, or '
-        f'another format that pymatgen or ASE knows ({"; ".join(reasons)})'
+        f'{str(path)!r} cannot be read as a crystal{why}: give a whole CIF, a POSCAR, an extended XYZ file with a '
+        'lattice, or a file of another format that pymatgen or ASE knows'
     )
 
 
@@ -65,7 +74,7 @@ def _with_pymatgen(path: Path) -> Structure:
         warnings.simplefilter('ignore')  # notes on rounding in CIFs
         structure: Any = Structure.from_file(path)
     if not isinstance(structure, Structure):
-        raise TypeError(f'it holds a {type(structure).__name__}, not a structure')
+        raise ValueError(f'it holds a {type(structure).__name__}, not a structure')
     return structure
 
 

@@ -103,13 +103,13 @@ def test_order_of_hops_of_nearly_one_length_is_explained(shared_data):
     ('arguments', 'message'),
     [
         ([LIFEPO4, '--ion', 'li'], 'did you mean Li?'),
-        ([LIFEPO4, '--ion', 'Na'], "for an added ion choose mechanism='interstitial' (--mechanism interstitial)"),
+        ([LIFEPO4, '--ion', 'Na'], 'for an added ion choose --mechanism interstitial'),
         ([LIFEPO4, '--ion', 'li', '--mechanism', 'interstitial'], "'li' is no element"),
         ([LIFEPO4, '--ion', 'Li', '--symprec', '0'], 'symprec must be a positive distance'),
         ([LIFEPO4, '--ion', 'Li', '--extra-vacancies', '99'], 'not enough sites for 99 further vacancies'),
         (
             [LIFEPO4, '--ion', 'Li', '--extra-vacancies', '1', '--max-length', '3.1'],
-            'at most 0 other site(s) of the ion; ask for fewer, or raise max_length (--max-length)',
+            'at most 0 other site(s) of the ion; ask for fewer, or raise --max-length',
         ),
         (
             [LIFEPO4, '--ion', 'Li', '--extra-vacancies', '3', '--max-length', '6.1', '--min-distance', '4'],

@@ -78,6 +78,24 @@ def test_a_file_that_is_no_crystal(tmp_path, name):
         read_structure(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ('name', 'text', 'why'),
+    [
+        ('a.cif', '', 'the file is empty'),
+        ('cell.in', '&control\n/\n', 'it is not periodic in three dimensions'),
+        ('a.vasp', 'a\n1\n1 0 0\n0 1 0\n0 0 x\nLi\n1\ndirect\n0 0 0', "could not convert string to float: 'x'"),
+        ('b.vasp', 'a\n1\n1 0 0\n0 1 0\n', None),  # list index out of range, twice
+        ('c.json', '{}', None),  # a KeyError
+    ],
+)
+def test_reasons_are_those_of_the_file(tmp_path, name, text, why):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match='cannot be read as a crystal') as caught:
+        read_structure(tmp_path / name)
+    behind = str(caught.value).partition('as a crystal')[2].partition(': give a whole CIF')[0]
+    assert behind == ('' if why is None else f' ({why})')
+
+
 def test_a_molecule_is_refused(tmp_path):
     write(tmp_path / 'a.xyz', Atoms('CO', positions=[[0, 0, 0], [0, 0, 1.1]]), format='xyz')
     with pytest.raises(ValueError, match='with a lattice'):
