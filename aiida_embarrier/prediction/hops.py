@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ase import Atoms
+from pymatgen.core import Structure
+
 from aiida_embarrier.datasets.asked_paths import asked_hops, asked_path
 from aiida_embarrier.jobs.barriers_here import answer, barrier_files
 from aiida_embarrier.jobs.prediction import BarrierHardware
-from aiida_embarrier.structures.reading import read_structure
+from aiida_embarrier.structures.reading import read_structure, structure_of_atoms
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pymatgen.core import Structure
 
     from aiida_embarrier.datasets.asked_paths import AskedPaths
 
@@ -20,7 +22,7 @@ __all__ = ('predict_hops', 'predict_path')
 
 
 def predict_hops(
-    crystal: Structure | str | Path,
+    crystal: Structure | Atoms | str | Path,
     ion: str,
     *,
     model: str | Path = 'released',
@@ -31,7 +33,7 @@ def predict_hops(
 
     The potential, if the model reads energies of one, runs in processes of its own: a script needs no main guard.
 
-    :param crystal: a structure, or a file with one.
+    :param crystal: a structure of pymatgen or ASE, or a file with one.
     :param ion: symbol of the migrating ion.
     :param model: `released`, `released-potential`, or the folder of a model.
     :param hardware: that is used; all of this machine unless given.
@@ -39,13 +41,14 @@ def predict_hops(
     :returns: a row per hop; see :func:`~aiida_embarrier.jobs.barriers_here.answer`. What a reader must know stands in
         `attrs['warnings']`.
     :raises ValueError: where there is no hop, no model or no prediction; the message says why.
+    :raises TypeError: for what is no crystal.
     """
     return _answer(asked_hops(_structure(crystal), ion, **which), model, hardware)
 
 
 def predict_path(
-    initial: Structure | str | Path,
-    final: Structure | str | Path,
+    initial: Structure | Atoms | str | Path,
+    final: Structure | Atoms | str | Path,
     ion: str | None = None,
     *,
     model: str | Path = 'released',
@@ -54,7 +57,7 @@ def predict_path(
 ) -> pd.Series:
     """Return the path of an ion between two crystals with its predicted barrier.
 
-    :param initial: initial state, a structure or a file with one.
+    :param initial: initial state, as there.
     :param final: final state.
     :param ion: symbol of the migrating ion; None for whichever moves.
     :param model: `released`, `released-potential`, or the folder of a model.
@@ -69,8 +72,16 @@ def predict_path(
     return only
 
 
-def _structure(given: Structure | str | Path) -> Structure:
-    return read_structure(given) if isinstance(given, str | Path) else given
+def _structure(given: Structure | Atoms | str | Path) -> Structure:
+    if isinstance(given, str | Path):
+        return read_structure(given)
+    if isinstance(given, Atoms):
+        return structure_of_atoms(given)
+    if isinstance(given, Structure):
+        return given
+    raise TypeError(
+        f'a {type(given).__name__} is no crystal: give a Structure of pymatgen, Atoms of ASE, or the path of a file'
+    )
 
 
 def _answer(asked: AskedPaths, model: str | Path, hardware: BarrierHardware | None) -> pd.DataFrame:

@@ -17,7 +17,9 @@ from aiida_embarrier.structures.crystals import check_crystal
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ('parse_structure', 'read_structure')
+    from ase import Atoms
+
+__all__ = ('parse_structure', 'read_structure', 'structure_of_atoms')
 
 #: What errors of parsers hold that say more of their code than of the file.
 _OF_CODE = re.compile('array|index out of range|Unrecognized extension')
@@ -82,9 +84,17 @@ def _with_ase(path: Path) -> Structure:
     from ase.io import read
 
     atoms: Any = read(path)
+    return structure_of_atoms(atoms)
+
+
+def structure_of_atoms(atoms: Atoms) -> Structure:
+    """Return the crystal that atoms of ASE are, with their moments and without other properties of sites.
+
+    :raises ValueError: for atoms that are not periodic in three dimensions.
+    """
     if not all(atoms.pbc):
         raise ValueError('it is not periodic in three dimensions')
-    structure = AseAtomsAdaptor.get_structure(atoms)
+    structure: Any = AseAtomsAdaptor.get_structure(atoms)
     for name in set(structure.site_properties) - {'magmom', 'oxidation_state', 'hubbard_u', 'kind'}:
         structure.remove_site_property(name)
     return structure

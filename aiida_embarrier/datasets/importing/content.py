@@ -54,7 +54,7 @@ def load_content(source: str | PathLike[str] | bytes, name: str | None = None) -
             raise FileNotFoundError(f'there is no file {str(path)!r}')
         raw, called = path.read_bytes(), name or path.name
     if not raw.strip():
-        raise DatasetError(f'{called} is empty: download it again')
+        raise DatasetError(f'{called} is empty: write or download it again')
     data = _unpacked(raw, called).removeprefix(codecs.BOM_UTF8)
     kind = 'parquet' if data[:4] == b'PAR1' else 'json' if data.lstrip()[:1] in {b'[', b'{'} else 'csv'
     return Content(called, hashlib.sha256(raw).hexdigest(), _PARSERS[kind](data, called), kind)

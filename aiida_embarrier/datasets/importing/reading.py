@@ -83,6 +83,9 @@ FORMATS = {
 #: Formats that are tables before they are read.
 _TABULAR = frozenset({'property', 'matminer', 'table'})
 
+#: Tags of which a file with structures has some.
+_STRUCTURES = frozenset({'lattice', 'species', 'frac_coords', 'path_frac', 'atoms'})
+
 
 def read_dataset(
     source: str | PathLike[str] | bytes,
@@ -202,14 +205,20 @@ def _format_of(content: Content) -> str:
     for key, one in FORMATS.items():
         if key != 'matbench' and one.keys <= keys and tabular == (key in _TABULAR):
             return key
-    if {'sys_name', 'barrier_eV'} <= keys:
+    if {'sys_name', 'barrier_eV'} <= keys and not _STRUCTURES & keys:
         raise DatasetError(
             f'{content.name} has labels and no structures: import barriers_train.json.gz, which has both'
         )
+    lacking = [
+        f'for {key} it lacks {", ".join(sorted(one.keys - keys))}'
+        for key, one in FORMATS.items()
+        if one.keys & keys and tabular == (key in _TABULAR)
+    ]
     shown = ', '.join(sorted(map(str, keys))[:12]) or 'no rows with tags'
+    why = '; '.join(lacking) or f'it has {shown}'
     raise DatasetError(
-        f'{content.name} is none of the formats of datasets ({", ".join(FORMATS)}): it has {shown}. A table needs the '
-        'columns of a schema, such as name, lattice, species, frac_coords and n_atoms'
+        f'{content.name} is none of the formats of datasets ({", ".join(FORMATS)}): {why}. A table needs the columns '
+        'of a schema, such as name, lattice, species, frac_coords and n_atoms'
     )
 
 

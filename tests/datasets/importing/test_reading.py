@@ -206,14 +206,21 @@ def test_published_splits(shared_data):
 
 def changed(source, **changes):
     """Return a file with the first row of the published one changed; None takes a tag away."""
-    row = {key: value for key, value in {**source[1][0], **changes}.items() if value is not None}
-    return gzip.compress(json.dumps([row, source[1][1]]).encode())
+    return written([without(source[1][0], **changes), source[1][1]])
+
+
+def without(row, **changes):
+    return {key: value for key, value in {**row, **changes}.items() if value is not None}
+
+
+def written(rows):
+    return gzip.compress(json.dumps(rows).encode())
 
 
 def test_damaged_files(source, tmp_path, shared_data):
     raw = source[0]
     for content, message in (
-        (b'', 'is empty: download it again'),
+        (b'', 'is empty: write or download it again'),
         (raw[:-2000], 'ends too early, .* download it again'),
         (raw[:5000] + bytes([raw[5000] ^ 255]) + raw[5001:], 'is damaged .*download it again|ends too early'),
         (gzip.decompress(raw)[:100_000], 'the file ends too early|is no JSON'),
@@ -224,6 +231,11 @@ def test_damaged_files(source, tmp_path, shared_data):
         (b'{"a": 1}', 'none of the formats'),
         (b'just text\nof some lines\n', 'none of the formats of datasets: it has a single column'),
         (b'a,b\n1,2\n', 'none of the formats of datasets .* it has a, b. A table needs'),
+        (b'name,b\n1,2\n', r'for table it lacks species\. A table needs'),
+        (
+            written([without(row, path_frac=None) for row in source[1][:2]]),
+            'for barriers-train it lacks path_frac; for',
+        ),
     ):
         with pytest.raises(DatasetError, match=message):
             read_dataset(content)
