@@ -103,6 +103,7 @@ VALIDATIONS = {
     'chemsys_group': 'new chemical systems',
     'family_group': 'new families',
     'split': 'held-out rows',
+    'evaluated': 'evaluated rows',
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     'ANALYSIS_FILE',
+    'EVALUATED',
     'FIGURES_FOLDER',
     'AnalysisFigures',
     'BarrierAnalysisJob',
@@ -28,6 +29,8 @@ __all__ = (
 ANALYSIS_FILE = 'barrier_analysis.json'
 #: Folder with the page, pictures and tables, see :func:`~aiida_embarrier.figures.barrier_page.write_barrier_analysis`.
 FIGURES_FOLDER = 'barrier_analysis'
+#: Validation of rows that a model of elsewhere predicted: what it learned from is not known.
+EVALUATED = 'evaluated'
 
 
 class AnalysisFigures(Schema):

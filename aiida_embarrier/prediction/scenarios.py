@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from aiida_embarrier.datasets.leakage import leakage_of_each
+from aiida_embarrier.jobs.barrier_analysis import EVALUATED
 from aiida_embarrier.prediction.validation import LEARNED_FOR
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ def kinship(
         from.
     :param frame: the dataset, with all rows that were learned from.
     :param split: `name` and `part` of its rows; None where all rows with a barrier were learned from or predicted.
+        Rows of the validation :data:`~aiida_embarrier.jobs.barrier_analysis.EVALUATED` are left out.
     :param compare_hops: whether to look for equivalent hops, which takes 2 ms for each row.
     :return: `validation`, `seed`, `name`, `scenario`, a truth value `shares_...` for each criterion, and `nearest`.
     :raises ValueError: for predictions of rows that the dataset has not.
     """
-    splits = list(_splits(predictions, frame, split))
+    splits = list(_splits(predictions[predictions['validation'] != EVALUATED], frame, split))
+    if not splits:
+        return pd.DataFrame(columns=['validation', 'seed', 'name', 'scenario']).astype({'seed': 'int64'})
     reports = leakage_of_each(frame, [parts for *_, parts in splits], compare_hops=compare_hops)
     found = [
         report.table.assign(validation=validation, seed=seed)

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from aiida.orm import FolderData, SinglefileData
+from barrier_paths import path_rows
 from barrier_predictions import predicted_rows, predictions_of
+from small_barrier_models import run_jobs_in_this_process, write_small_model
 
 from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.table import TableData
@@ -115,6 +117,26 @@ def test_the_analysis_of_a_process(run, make_calcjob_node, tmp_path):
     assert 'are for a new analysis: name the dataset that was predicted with --data' in text
     table = TableData(PREDICTIONS).store()
     assert f'node {table.pk} has no output `analysis`: name the dataset' in run('model', 'analyse', table.pk, code=1)
+
+
+@pytest.mark.parametrize('name', ['judged.csv', 'judged.parquet'])
+def test_what_evaluate_writes(run, monkeypatch, no_profile, tmp_path, name):
+    run_jobs_in_this_process(monkeypatch)
+    write_small_model(tmp_path / 'small')
+    rows = path_rows(12)
+    rows.loc[3, 'path'] = '[[0,0,0],[0,0,0]]'  # is not predicted
+    (tmp_path / 'rows.parquet').write_bytes(write_parquet(rows))
+    run('evaluate', '--model', 'small', '--data', 'rows.parquet', '--resamples', 20, '-o', name)
+    found = json.loads(run('model', 'analyse', name, '--data', 'rows.parquet', *FAST, '--format', 'json'))['tables']
+    (row,) = found['comparison']
+    assert (row['model'], row['validation'], row['n']) == ('judged', 'evaluated', 11)
+    judged = (pd.read_csv if name.endswith('csv') else pd.read_parquet)(tmp_path / name)
+    assert row['mae_eV'] == pytest.approx((judged['prediction'] - judged['barrier']).abs().mean())
+    assert found['by_flag']
+    # what the model learned from is no part of the dataset
+    assert not {'leakage', 'by_scenario'} & set(found)
+    run('model', 'analyse', name, '--data', 'rows.parquet', *FAST, '-o', 'analysis')
+    assert 'numbers and rows are those of evaluated rows' in (tmp_path / 'analysis' / 'index.html').read_text()
 
 
 def test_what_is_refused(run, files, at_hand, tmp_path):

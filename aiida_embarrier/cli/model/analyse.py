@@ -31,6 +31,7 @@ EXAMPLES = """\b
 Examples:
   aiida-embarrier model analyse PK -o analysis/
   aiida-embarrier model analyse PK --data barriers.json.gz -o analysis/
+  aiida-embarrier model analyse judged.csv --data barriers.json.gz -o analysis/
   aiida-embarrier model analyse predictions.parquet --data barriers.json.gz --format json"""
 
 
@@ -71,7 +72,8 @@ def command(
 ) -> None:
     """Analyse predictions of models of barriers: errors by label, by what is new, and within crystals.
 
-    FILE-OR-NODE is a parquet file with predictions, which needs no AiiDA profile, a table, or a process that made one.
+    FILE-OR-NODE is a file with predictions (parquet or CSV), also one that `evaluate -o` wrote, which needs no AiiDA
+    profile, a table, or a process that made one.
     Without --data it is a process that analysed its predictions, such as one of `launch barrier-model`: its tables are
     shown, and the folder is that of its page and pictures.
     """
@@ -182,12 +184,7 @@ def _predictions(identifier: str, profile: str | None) -> tuple[pd.DataFrame, pd
     """Return the predictions in a file, a table or those of a process, and the split that their process had."""
     path = Path(identifier)
     if path.is_file():
-        from aiida_embarrier.datasets.tables import read_parquet
-
-        try:
-            return read_parquet(path.read_bytes()), None
-        except ValueError as error:
-            raise click.ClickException(f'{path} holds no table: {error}') from error
+        return _in_file(path), None
     if path.suffix or len(path.parts) > 1:
         raise click.ClickException(f'there is no file {identifier!r}')
     from aiida.orm import ProcessNode
@@ -205,6 +202,28 @@ def _predictions(identifier: str, profile: str | None) -> tuple[pd.DataFrame, pd
         raise click.ClickException(f'node {node.pk} holds no predictions of barriers: name a process that made some')
     made_with_split = node.creator is not None and 'split' in node.creator.inputs
     return node.table, node.creator.inputs['split'].table if made_with_split else None
+
+
+def _in_file(path: Path) -> pd.DataFrame:
+    """Return the predictions in a file, parquet or CSV.
+
+    Those that `evaluate` wrote are of one model, which the file is the name of; rows without barrier or prediction are
+    left out.
+    """
+    import pandas as pd
+
+    from aiida_embarrier.datasets.tables import read_parquet
+    from aiida_embarrier.jobs.barrier_analysis import EVALUATED
+
+    try:
+        table = pd.read_csv(path) if path.suffix == '.csv' else read_parquet(path.read_bytes())
+    except ValueError as error:
+        raise click.ClickException(f'{path} holds no table: {error}') from error
+    if 'model' in table or not {'name', 'barrier', 'prediction', 'in_training'} <= set(table):
+        return table
+    known = table.dropna(subset=['barrier', 'prediction']).reset_index(drop=True)
+    known = known.drop(columns=['in_training', 'reason'], errors='ignore')
+    return known.assign(model=path.stem, validation=EVALUATED, seed=0, fold=0)
 
 
 def _split(identifier: str, profile: str | None) -> pd.DataFrame:
