@@ -12,11 +12,12 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiida.orm import Data, QueryBuilder
+from aiida.repository import Repository
 
 from aiida_embarrier.bands.band import BandInfo
 from aiida_embarrier.bands.barriers import barriers
 from aiida_embarrier.publishing.checks import ancestors, parents_of
-from aiida_embarrier.publishing.shown import shown_nodes
+from aiida_embarrier.publishing.shown import DATASET, shown_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ _BARRIERS = (
 )
 
 NUMBERS = (
-    NumberColumn('kind', 'string', None, 'band, dataset, table or values'),
+    NumberColumn('kind', 'string', None, 'band, dataset, table, model, files or values'),
     NumberColumn('name', 'string', None, 'Label of the node, or of the process and the name of its output'),
     NumberColumn('uuid', 'string', None, 'UUID of the node, the same in every database'),
     NumberColumn('formula', 'string', None, 'Reduced formula of an image'),
@@ -82,9 +83,14 @@ NUMBERS = (
     NumberColumn('converged', 'boolean', None, 'Whether the band met its convergence criteria'),
     NumberColumn('residual_force', 'Float64', 'eV/Å', 'Largest force by the definition of convergence'),
     *_BARRIERS,
-    NumberColumn('n_rows', 'Int64', None, 'Rows of a table or dataset, entries of values'),
+    NumberColumn('n_rows', 'Int64', None, 'Rows of a table or dataset, entries of values, files of a model or folder'),
     NumberColumn('n_numbers', 'Int64', None, 'Numbers in a table, a dataset or values'),
-    NumberColumn('content_hash', 'string', None, 'sha256 of the content of a table, dataset or values'),
+    NumberColumn(
+        'content_hash',
+        'string',
+        None,
+        'sha256 of the content of a table, dataset or values, of files that of their names and sha256',
+    ),
     NumberColumn('n_ancestors', 'Int64', None, 'Number of nodes that it came from'),
 )
 
@@ -93,8 +99,10 @@ COLUMNS = tuple(column.name for column in NUMBERS)
 #: Kinds of rows by the beginnings of the node types, in the order of the table.
 _KINDS = {
     'band': 'data.embarrier.band.',
-    'dataset': 'data.embarrier.dataset.',
+    'dataset': DATASET,
     'table': 'data.embarrier.table.',
+    'model': 'data.embarrier.model.',
+    'files': 'data.core.folder.',
     'values': 'data.core.dict.',
 }
 
@@ -106,11 +114,13 @@ _OF_BAND = COLUMNS[COLUMNS.index('formula') : COLUMNS.index('n_rows')]
 _OF_TABLE = ('n_rows', 'content_hash')
 
 #: What a band says of how it came about, which no content tells.
-_STATED = tuple(name for name in _OF_BAND if name in BandInfo().to_dict())
+_OF_ORIGIN = tuple(name for name in _OF_BAND if name in BandInfo().to_dict())
 
 
 def numbers(starting: Starting, links: Links, *, recompute: bool = True, backend: Any = None) -> pd.DataFrame:
-    """Return the table: a row for each band, dataset, table and Dict that was asked for or that a process returned.
+    """Return the table: a row for each result that was asked for or that a process returned, and its datasets.
+
+    Results are bands, datasets, tables, models, folders and Dicts; what a job retrieved is none.
 
     :param links: all links between the nodes.
     :param recompute: whether to compute numbers from the content of the nodes, or to read their attributes.
@@ -123,14 +133,16 @@ def numbers(starting: Starting, links: Links, *, recompute: bool = True, backend
     parents = parents_of(links)
     rows: dict[int, dict[str, Any]] = {}
     query = QueryBuilder(backend=backend).append(
-        Data, filters={'id': {'in': list(names)}}, project=['id', 'uuid', 'node_type', 'label', 'attributes']
+        Data,
+        filters={'id': {'in': list(names)}},
+        project=['id', 'uuid', 'node_type', 'label', 'attributes', 'repository_metadata'],
     )
-    for pk, uuid, node_type, label, attributes in query.all():
+    for pk, uuid, node_type, label, attributes, metadata in query.all():
         kind = next((kind for kind, beginning in _KINDS.items() if node_type.startswith(beginning)), None)
-        if kind is not None:
+        if kind is not None and not names[pk].endswith('/retrieved'):
             row = {'kind': kind, 'name': label or names[pk] or None, 'uuid': uuid}
             row['n_ancestors'] = len(ancestors(pk, parents))
-            rows[pk] = row | (_values(attributes) if kind == 'values' else _read(kind, attributes))
+            rows[pk] = row | _stated(kind, attributes, metadata)
     if recompute:
         for pk, found in _computed({pk: row['kind'] for pk, row in rows.items()}, backend):
             rows[pk] |= found
@@ -144,12 +156,17 @@ def numbers(starting: Starting, links: Links, *, recompute: bool = True, backend
 def datasets_of(starting: Starting, links: Links, backend: Any = None) -> list[Any]:
     """Return the dataset nodes that the table shows."""
     shown = list(shown_nodes(starting, links, backend))
-    wanted = {'id': {'in': shown}, 'node_type': {'like': f'{_KINDS["dataset"]}%'}}
+    wanted = {'id': {'in': shown}, 'node_type': {'like': f'{DATASET}%'}}
     return list(QueryBuilder(backend=backend).append(Data, filters=wanted).all(flat=True))
 
 
-def _read(kind: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return what the attributes of a node say."""
+def _stated(kind: str, attributes: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return what the attributes of a node say, and the keys of its files, which are their sha256."""
+    if kind == 'values':
+        return _values(attributes)
+    if kind in {'model', 'files'}:
+        files = {name: key for name, key in Repository.flatten(metadata).items() if key is not None}
+        return {'n_rows': len(files), 'content_hash': _digest(files)}
     wanted = _OF_BAND if kind == 'band' else _OF_TABLE
     return {name: attributes.get(name) for name in wanted}
 
@@ -173,7 +190,7 @@ def _computed(kinds: dict[int, str], backend: Any) -> Iterator[tuple[int, dict[s
 def _of_band(band: Band) -> dict[str, Any]:
     import numpy as np
 
-    row = {name: getattr(band.info, name) for name in _STATED}
+    row = {name: getattr(band.info, name) for name in _OF_ORIGIN}
     row |= {name: getattr(band, name) for name in ('formula', 'mobile_ion', 'n_images', 'n_atoms', 'hop_length')}
     if np.all(np.isfinite(band.energies)):
         found = barriers(band.energies, band.info.equivalent_endpoints)
@@ -184,9 +201,12 @@ def _of_band(band: Band) -> dict[str, Any]:
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:
+    return {'n_rows': len(values), 'n_numbers': _count(values), 'content_hash': _digest(values)}
+
+
+def _digest(values: dict[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return {'n_rows': len(values), 'n_numbers': _count(values), 'content_hash': digest}
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _count(value: Any) -> int:

@@ -146,7 +146,7 @@ def _members(group: Group, exclude: Collection[str]) -> list[Node]:
 def _warnings(table: pd.DataFrame, checks: Checks) -> list[str]:
     warnings = []
     if not len(table):
-        warnings.append('the table is empty: neither bands, tables, datasets nor Dicts are in the group')
+        warnings.append('the table is empty: no bands, tables, datasets, models, folders or Dicts are in the group')
     bands = table[table['kind'] == 'band']
     without = bands[bands['barrier_forward'].isna()]
     if len(without):

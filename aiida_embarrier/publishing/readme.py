@@ -21,6 +21,9 @@ _READ_TABLE = (
     'see "How to open it".'
 )
 
+_READ_MODEL = 'A model comes out with `aiida-embarrier model export UUID -o FOLDER -p reading`.'
+_READ_FILES = 'Files come out with `verdi -p reading node repo dump UUID FOLDER`.'
+
 #: So many rows of the table are shown; the file beside it has all.
 SHOWN = 60
 
@@ -110,7 +113,7 @@ def _contents(summary: Summary, numbers: pd.DataFrame, group: str | None) -> str
 
 
 def _plural(kind: str, number: int) -> str:
-    return '' if number == 1 or kind == 'values' else 's'
+    return '' if number == 1 or kind in {'values', 'files'} else 's'
 
 
 def _opening(archive: str, table: str, group: str | None) -> str:
@@ -156,8 +159,9 @@ def _table(numbers: pd.DataFrame, table: str) -> str:
         for _, row in others.head(SHOWN).iterrows():
             cells = [_cell(row[name]) for name in ('kind', 'name', 'n_rows', 'n_numbers', 'content_hash', 'uuid')]
             lines.append(f'| {" | ".join(cells)} |')
-    if (others['kind'].isin(['table', 'dataset'])).any():
-        lines += ['', _READ_TABLE]
+    for kinds, how in (({'table', 'dataset'}, _READ_TABLE), ({'model'}, _READ_MODEL), ({'files'}, _READ_FILES)):
+        if others['kind'].isin(kinds).any():
+            lines += ['', how]
     left = max(len(bands) - SHOWN, 0) + max(len(others) - SHOWN, 0)
     if left:
         lines += ['', f'{left} more rows are in `{table}`.']

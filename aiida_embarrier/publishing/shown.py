@@ -11,12 +11,16 @@ from aiida.orm import Group, Node, ProcessNode, QueryBuilder
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ('Links', 'Starting', 'members_of', 'shown_nodes')
+__all__ = ('DATASET', 'Links', 'Starting', 'members_of', 'shown_nodes')
 
 #: Links between nodes, as (source PK, target PK, type, label).
 Links = frozenset[tuple[int, int, str, str]]
 
+#: Beginning of the node type of datasets.
+DATASET = 'data.embarrier.dataset.'
+
 _GIVES = (LinkType.CREATE.value, LinkType.RETURN.value)
+_TAKES = (LinkType.INPUT_CALC.value, LinkType.INPUT_WORK.value)
 _CALLS = (LinkType.CALL_CALC.value, LinkType.CALL_WORK.value)
 
 
@@ -46,7 +50,9 @@ def members_of(starting: Starting, backend: Any = None) -> set[int]:
 
 
 def shown_nodes(starting: Starting, links: Links, backend: Any = None) -> dict[int, str]:
-    """Return the PKs of the members and of what the processes among them gave, and their names where these have none.
+    """Return the PKs of the members, of what the processes among them gave and of the datasets that these took.
+
+    Beside each stands its name, for nodes without one.
 
     A name is that of the process, its label where it has one, with the name of the output. Of several processes it is
     the one that returned the node to whoever asked for it, else the outermost one above the one that made it.
@@ -55,6 +61,10 @@ def shown_nodes(starting: Starting, links: Links, backend: Any = None) -> dict[i
     given = sorted(
         (source, label, target) for source, target, kind, label in links if source in members and kind in _GIVES
     )
+    taken = sorted(
+        (target, label, source) for source, target, kind, label in links if target in members and kind in _TAKES
+    )
+    datasets = _datasets({source for *_, source in taken}, backend)
     made = {target: (source, label) for source, target, kind, label in links if kind == LinkType.CREATE.value}
     caller = {target: source for source, target, kind, _ in links if kind in _CALLS}
     naming: dict[int, tuple[int, str]] = {}
@@ -65,13 +75,25 @@ def shown_nodes(starting: Starting, links: Links, backend: Any = None) -> dict[i
         while process in caller:
             process = caller[process]
         naming.setdefault(pk, (process, label))
+    for process, label, source in taken:
+        if source in datasets:
+            naming.setdefault(source, (process, label))
     labels = _labels({process for process, _ in naming.values()}, backend)
-    names = {pk: f'{labels[process]}/{label}' for pk, (process, label) in naming.items()}
+    # outputs in a namespace have two underscores in the names of their links
+    names = {pk: f'{labels[process]}/{label.replace("__", "/")}' for pk, (process, label) in naming.items()}
     return {pk: names.get(pk, '') for pk in members | set(names)}
 
 
+def _datasets(nodes: Collection[int], backend: Any) -> set[int]:
+    """Return those of some nodes that are datasets."""
+    if not nodes:  # AiiDA refuses to ask for nothing
+        return set()
+    wanted = {'id': {'in': list(nodes)}, 'node_type': {'like': f'{DATASET}%'}}
+    return set(QueryBuilder(backend=backend).append(Node, filters=wanted, project='id').all(flat=True))
+
+
 def _labels(processes: Collection[int], backend: Any) -> dict[int, str]:
-    if not processes:  # AiiDA refuses to ask for nothing
+    if not processes:
         return {}
     query = QueryBuilder(backend=backend).append(
         ProcessNode,

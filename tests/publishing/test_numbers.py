@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from aiida.common.links import LinkType
-from aiida.orm import Dict, Int, StructureData, WorkChainNode
+from aiida.orm import Dict, FolderData, Int, StructureData, WorkChainNode
+from learned_models import rocksalts, write_model_folder
 from systems import computed_band, straight_band
 
 from aiida_embarrier.bands.barriers import barriers
@@ -86,8 +87,47 @@ def test_outputs_of_processes_and_their_names(aiida_profile_clean):
     of_root = table_of(root)
     assert of_root['uuid'].tolist() == [band.uuid], 'what it returned, and not what was made on the way'
     assert of_root['name'].tolist() == ['LiFePO4, hop 0/band']
-    assert table_of(left)['name'].tolist() == ['LiFePO4, hop 0/bands__left']
+    assert table_of(left)['name'].tolist() == ['LiFePO4, hop 0/bands/left']
     assert of_root['n_ancestors'].tolist() == [2]
+
+
+def test_models_and_files(aiida_profile_clean, tmp_path):
+    from aiida.orm import CalcJobNode
+
+    from aiida_embarrier.data.dataset import DatasetData
+    from aiida_embarrier.data.model import ModelData
+
+    write_model_folder(tmp_path / 'model')
+    job = CalcJobNode(label='trained')
+    given = {
+        'model': ModelData.from_folder(tmp_path / 'model'),
+        'figures': FolderData(),
+        'retrieved': FolderData(),
+    }
+    dataset = DatasetData(rocksalts(), schema='property', target='gap', target_unit='eV').store()
+    job.base.links.add_incoming(dataset, LinkType.INPUT_CALC, 'dataset')
+    job.base.links.add_incoming(Dict({'epochs': 1}).store(), LinkType.INPUT_CALC, 'settings')
+    given['figures'].base.repository.put_object_from_bytes(b'<h1>', 'pages/index.html')
+    job.store()
+    for label, node in given.items():
+        node.base.links.add_incoming(job, LinkType.CREATE, label)
+        node.store()
+    job.set_process_state('finished')
+    job.seal()
+    table = table_of(job)
+    assert table[['kind', 'name', 'n_rows']].to_numpy().tolist() == [
+        ['dataset', 'trained/dataset', len(rocksalts())],
+        ['model', 'trained/model', 2],
+        ['files', 'trained/figures', 1],
+    ]
+    other = FolderData()
+    other.base.repository.put_object_from_bytes(b'<h2>', 'pages/index.html')
+    hashes = table_of(other.store(), given['figures'])['content_hash']
+    assert table['content_hash'][2] in set(hashes)
+    assert hashes.nunique() == 2
+    pd.testing.assert_frame_equal(
+        table_of(job, recompute=False), table.drop(columns=['barrier_rate_limiting_reverse', 'n_numbers'])
+    )
 
 
 def test_nothing_to_show(aiida_profile_clean):
