@@ -177,8 +177,12 @@ def _echo(table: pd.DataFrame, scores: dict[str, Any], card: BarrierModelCard, d
             f'predictions come with intervals that are made to cover {scores["nominal_coverage"]:.0%} of barriers'
         )
     click.echo('in brackets: 95 % intervals by bootstrap over rows')
-    click.echo(f'definition of the known barriers: {definitions_in_words(definitions)}')
-    click.echo(f'definition of the predicted barriers: {definitions_in_words(card.barrier_definitions)}')
+    known, predicted = definitions_in_words(definitions), definitions_in_words(card.barrier_definitions)
+    if known == predicted:
+        click.echo(f'definition of the known and the predicted barriers: {known}')
+    else:
+        click.echo(f'definition of the known barriers: {known}')
+        click.echo(f'definition of the predicted barriers: {predicted}')
     click.echo()
     echo_table(
         scores['buckets'], [Column('error (eV)', _edges), Column('rows', 'n', 'd'), Column('share', 'fraction', '.1%')]

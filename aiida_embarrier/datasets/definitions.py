@@ -60,6 +60,6 @@ def definitions_in_words(definitions: Mapping[str, int]) -> str:
         return 'not recorded'
     if len(definitions) == 1:
         (name,) = definitions
-        return f'{name}: {DEFINITIONS[name]}'
+        return f'{DEFINITIONS[name]} ({name})'
     parts = [f'{name} ({n} rows): {DEFINITIONS[name]}' for name, n in definitions.items()]
     return f'mixed; {"; ".join(parts)}'

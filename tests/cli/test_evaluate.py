@@ -89,6 +89,7 @@ def test_tables(evaluate, tmp_path):
     assert '12 of 12 rows scored, 0 of them flagged' in shown
     assert 'made to cover 50% of barriers' in shown
     assert '0.1 to 0.3' in shown
+    assert 'definition of the known and the predicted barriers: as the literature gives it' in shown
     after = shown[shown.index('largest errors') :]
     assert frame['name'][0] in after.splitlines()[3]
     written = pd.read_csv(tmp_path / 'judged.csv')
@@ -159,8 +160,8 @@ def test_barriers_of_another_definition_are_told(evaluate, model, tmp_path):
     assert found['barrier_definitions'] == {'span': 4}
     assert any('definition literature, the dataset holds span' in note for note in found['notes'])
     shown = evaluate(other)
-    assert 'definition of the known barriers: span: the highest energy along the path less the lowest one' in shown
-    assert 'definition of the predicted barriers: literature: as the literature gives it' in shown
+    assert 'definition of the known barriers: the highest energy along the path less the lowest one (span)' in shown
+    assert 'definition of the predicted barriers: as the literature gives it, definition and' in shown
     # a model that was fitted before definitions were recorded does not say
     fitted = read_barrier_model(model)
     card = fitted.card.model_copy(update={'barrier_definitions': {}})

@@ -55,9 +55,7 @@ def test_all_hops(run, given, model, tmp_path):
     shown = run('predict', 'Li2O2.cif', '--ion', 'Li', '--model', model, '--max-length', 4, '-o', 'hops.parquet')
     assert '1 distinct hop(s); the model: made up' in shown
     assert '50% interval (eV)' in shown
-    assert (
-        'definition of the barriers: literature: as the literature gives it, definition and direction mostly' in shown
-    )
+    assert 'definition of the barriers: as the literature gives it, definition and direction mostly not' in shown
     assert f'{found["predictions"][0]["prediction"]:.3f}' in shown
     table = read_parquet((tmp_path / 'hops.parquet').read_bytes())
     assert table['prediction'][0] == pytest.approx(found['predictions'][0]['prediction'])

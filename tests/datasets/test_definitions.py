@@ -32,7 +32,7 @@ def test_rows_that_name_none_are_unstated():
 
 
 def test_words():
-    assert definitions_in_words({'forward': 3}) == f'forward: {DEFINITIONS["forward"]}'
+    assert definitions_in_words({'forward': 3}) == f'{DEFINITIONS["forward"]} (forward)'
     assert definitions_in_words({}) == 'not recorded'
     mixed = definitions_in_words({'span': 3, UNSTATED: 2})
     assert mixed == f'mixed; span (3 rows): {DEFINITIONS["span"]}; literature (2 rows): {DEFINITIONS[UNSTATED]}'
