@@ -9,6 +9,7 @@ import yaml
 from aiida.common.links import LinkType
 from aiida.orm import Dict, WorkChainNode
 from barrier_paths import path_rows
+from barrier_predictions import predicted_rows, predictions_of
 from learned_models import write_model_folder
 
 from aiida_embarrier.data.dataset import DatasetData
@@ -215,6 +216,15 @@ def test_a_fit_without_validation_has_nothing_to_draw(run, stored, worker_code, 
     assert 'draw it: ' not in shown
     for how in (['plot'], ['model', 'analyse'], ['model', 'analyse', '--data', 'barriers.parquet']):
         assert 'fitted a model and validated none' in run(*how, node.pk, code=1)
+
+
+def test_plot_has_the_words_of_the_page(run, make_calcjob_node, tmp_path):
+    outputs = {'results': Dict({'fitted': 'trees'}), 'predictions': TableData(predictions_of(predicted_rows()))}
+    node = make_calcjob_node('embarrier.barrier_model', {}, outputs=outputs)
+    run('plot', node.pk, '-o', 'parity.svg')
+    drawn = (tmp_path / 'parity.svg').read_text()
+    for text in ('trees', 'random folds', 'new cells', 'n = 56: MAE', 'known barrier (eV)', 'predicted barrier (eV)'):
+        assert text in drawn, text
 
 
 def test_what_is_advised_where_input_was_refused(run, stored, worker_code, chain):

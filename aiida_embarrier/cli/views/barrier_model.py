@@ -74,7 +74,7 @@ def echo(description: dict[str, Any]) -> None:
         'model': None if 'model' not in nodes else f'{nodes["model"]}, {description["fitted"]}',
         'rows': ', '.join(f'{part} {n}' for part, n in rows.items()) or None,
         'not used': None if not unused else f'{unused} rows, which the split has in no part that is used',
-        'fits': None if not fits else f'{fits} in {seconds:.3g} s',
+        'fits': None if not fits else f'{fits} in {seconds:.1f} s',
         'figures': None
         if 'figures' not in nodes
         else f'{nodes["figures"]}, written by `aiida-embarrier model analyse {description["pk"]} -o FOLDER`',
@@ -120,7 +120,7 @@ def draw(node: ProcessNode) -> Figure:
 
     :raises click.ClickException: for a process without predictions.
     """
-    from aiida_embarrier.figures.parity import parity
+    from aiida_embarrier.figures.barrier_parity import barrier_parity
 
     check_validated(node)
     table = output_of(node, 'predictions', 'predictions').table
@@ -128,10 +128,4 @@ def draw(node: ProcessNode) -> Figure:
     if model is None:
         first = table[table['validation'] == table['validation'].iloc[0]]
         model = (first['prediction'] - first['barrier']).abs().groupby(first['model']).mean().idxmin()
-    own = table[table['model'] == model].rename(columns={'validation': 'target', 'barrier': 'value'})
-    validations = list(dict.fromkeys(own['target']))
-    return parity(
-        own.assign(part='test'),
-        units=dict.fromkeys(validations, 'eV'),
-        title=f'{node.label or model}: migration barrier',
-    )
+    return barrier_parity(table, model, title=f'{node.label}: {model}' if node.label else None)
