@@ -126,9 +126,6 @@ class BarrierModelWorkChain(WorkChain):
         chain = self.ctx.features
         if 'features' in chain.outputs:
             self.out('features', chain.outputs.features)
-            caching = chain.outputs.features.creator.base.caching
-            if caching.is_created_from_cache:
-                self.report(f'these paths were described before, by the job {caching.get_cache_source()}')
         if 'results' in chain.outputs:
             self.out('jobs.features', chain.outputs.results)
         if not chain.is_finished_ok:

@@ -10,11 +10,9 @@ from aiida_embarrier.calculations.prediction import (
     validate_model_inputs,
     validate_paths,
 )
-from aiida_embarrier.engines.resumption import taking_finished_jobs
 from aiida_embarrier.workflows.checkpointed import CheckpointedChain
 
 if TYPE_CHECKING:
-    from aiida.engine import ToContext
     from aiida.engine.processes.workchains.workchain import WorkChainSpec
 
 __all__ = ('FitBarrierModelWorkChain', 'PathFeaturesWorkChain')
@@ -24,15 +22,8 @@ NOT_DONE = (
 )
 
 
-#: Jobs that describe paths, as AiiDA's caching names them; who disables it for their exact name has them done anew.
-DESCRIBING = 'aiida.calculations:embarrier.path_features*'
-
-
 class PathFeaturesWorkChain(CheckpointedChain):
-    """Describe migration paths by numbers, job after job; no path is described twice.
-
-    What a job with the same inputs came to is taken from the database, as it may have taken hours.
-    """
+    """Describe migration paths by numbers, job after job; no path is described twice."""
 
     _process_class = PathFeaturesCalculation
 
@@ -45,11 +36,6 @@ class PathFeaturesWorkChain(CheckpointedChain):
         super().define(spec)
         spec.inputs.validator = validate_paths
         spec.exit_code(501, 'ERROR_NOT_DONE', message=NOT_DONE)
-
-    def run_process(self) -> ToContext:
-        """Run the next job, or take it from the database where it was done before."""
-        with taking_finished_jobs(True, DESCRIBING):
-            return super().run_process()
 
 
 class FitBarrierModelWorkChain(CheckpointedChain):

@@ -86,14 +86,6 @@ def test_from_a_dataset_to_predictions(worker_code):
     assert job.inputs.features.creator.process_type == 'aiida.calculations:embarrier.path_features'
     assert job.inputs.features.creator.inputs.dataset.uuid == rows.uuid
 
-    # paths of the same content are not described again
-    again = PathFeaturesWorkChain.get_builder()
-    again.code, again.dataset, again.parameters = worker_code, dataset(40, source='made up'), Dict({'budget': 5})
-    again.settings, again.options = Dict({'threads': 1}), Dict(OPTIONS)
-    described, chain = run_get_node(again)
-    assert chain.is_finished_ok
-    assert described['features'].creator.base.caching.get_cache_source() == outputs['features'].creator.uuid
-
     asked = TableData(path_rows(40).drop(columns=['barrier', 'structural_class']))
     predicting = PredictBarriersCalculation.get_builder()
     predicting.code, predicting.dataset, predicting.model = worker_code, asked, model
