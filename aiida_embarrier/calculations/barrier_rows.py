@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,12 +120,15 @@ def notes_on_coverage(frame: pd.DataFrame, parts: pd.Series, asked: Mapping[str,
     counts = _numbers_of_groups(_used(frame, parts), parts)
     notes = []
     for validation in asked['validations']:
-        there = counts.get(validation['how'])
-        highest = None if there is None else highest_coverage(there, BELOW)
-        if highest is not None and asked['coverage'] > highest:
-            of = 'rows' if validation['how'] == 'random' else 'groups'
+        how, there = validation['how'], counts.get(validation['how'])
+        if there is None:
+            continue
+        others = there - math.ceil(there / validation['folds'])  # each fold is calibrated on these, more or less
+        highest = highest_coverage(others, BELOW)
+        if asked['coverage'] > highest:
+            of = 'rows' if how == 'random' else 'groups'
             notes.append(
-                f'the validation {validation["how"]} gives no intervals: with its {there} {of} a coverage of '
+                f'the validation {how} gives no intervals: with the {others} {of} beside each fold a coverage of about '
                 f'{max(0.0, highest):.3f} is the highest, and {asked["coverage"]:g} is asked for'
             )
     return notes

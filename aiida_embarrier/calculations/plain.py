@@ -41,7 +41,10 @@ class PlainCalculation(CalcJob):
         options['parser_name'].default = cls._parser
 
         spec.output('results', valid_type=Dict, help='How the job went: outcome, numbers, warnings, versions.')
-        spec.exit_code(201, 'ERROR_INVALID_INPUT', message='The worker refused the job: {message}')
+        # a refusal takes a moment, and may be for a potential that is missing on that machine
+        spec.exit_code(
+            201, 'ERROR_INVALID_INPUT', message='The worker refused the job: {message}', invalidates_cache=True
+        )
         spec.exit_code(
             301,
             'ERROR_NO_RESULTS',

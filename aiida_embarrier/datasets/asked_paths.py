@@ -193,7 +193,7 @@ def asked_rows(frame: pd.DataFrame) -> AskedPaths:
 
     :param frame: of the schema `barrier`.
     """
-    about = frame[['name', 'ion', 'hop_length', 'n_atoms']].rename(columns={'hop_length': 'length'})
+    about = frame.reindex(columns=['name', 'ion', 'hop_length', 'n_atoms']).rename(columns={'hop_length': 'length'})
     n_known = int(frame['barrier'].notna().sum()) if 'barrier' in frame else 0
     warnings = [f'{n_known} of {len(frame)} paths have a known barrier: `evaluate` compares'] if n_known else []
     return AskedPaths(frame.drop(columns='barrier', errors='ignore'), about.to_dict('records'), {}, warnings)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 __all__ = (
     'BELOW',
     'KNOWN_MODELS',
+    'MEMBERS',
     'NO_NUMBERS',
     'NO_STRUCTURAL_GROUP',
     'KnownModel',
+    'check_member',
     'check_model',
     'check_name',
     'check_setting',
@@ -67,6 +69,9 @@ KNOWN_MODELS = {
     'profile': KnownModel(_NETWORK),
 }
 
+#: Those of them that an ensemble may be made of.
+MEMBERS = ('extra_trees', 'random_forest', 'gradient_boosting', 'support_vectors')
+
 #: Share of the missed barriers that are to lie below their intervals.
 BELOW = 0.3
 
@@ -104,6 +109,15 @@ def check_setting(model: str, setting: str, choices: Iterable[str]) -> None:
         raise ValueError(f'the model {model} has no setting {setting!r}{meant} has {", ".join(names) or "none"}')
 
 
+def check_member(label: str, model: str) -> None:
+    """Check that a model can be a member of an ensemble.
+
+    :raises ValueError: for one that cannot.
+    """
+    if model not in MEMBERS:
+        raise ValueError(f'{label}: a member is one of {", ".join(MEMBERS)}, not {model!r}')
+
+
 def check_model(name: str, settings: Mapping[str, Any]) -> None:
     """Check the name of a model and those of its settings, of the members of an ensemble, and how networks are trained.
 
@@ -120,10 +134,12 @@ def check_model(name: str, settings: Mapping[str, Any]) -> None:
     members = settings.get('members')
     for label, member in members.items() if isinstance(members, dict) else ():
         if isinstance(member, dict):
-            check_model(str(member.get('model', label)), member.get('settings') or {})
+            model = str(member.get('model', label))
+            check_member(str(label), model)
+            check_model(model, member.get('settings') or {})
 
 
-def highest_coverage(n_groups: float, below: float) -> float:
+def highest_coverage(n_groups: int, below: float) -> float:
     """Return the highest coverage that intervals can promise which are calibrated on so many groups of related rows.
 
     :param below: share of the missed barriers that are to lie below their intervals.

@@ -32,7 +32,7 @@ class NetworkSpec:
     :param head_layers: hidden layers between these features and the barrier.
     :param fine_tuned: whether the published one starts from a network that has learned other properties.
     :param settings: of the graphs.
-    :param training: how the published one is trained.
+    :param training: how it is trained unless told; the published ones as the authors did.
     """
 
     name: str
@@ -50,7 +50,7 @@ class NetworkSpec:
 
     @property
     def published_architecture(self) -> Architecture:
-        """The architecture of the published one."""
+        """The architecture of the published size."""
         return self.architecture(ARCHITECTURES['published'])
 
 

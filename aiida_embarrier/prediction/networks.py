@@ -1,4 +1,4 @@
-"""The published networks of barriers as models: trained on rows, by the loop that trains all networks here."""
+"""Networks of barriers as models: trained on rows, by the loop that trains all networks here."""
 
 from __future__ import annotations
 

@@ -78,7 +78,8 @@ def path_graphs(
     :param folder: where graphs are kept, see :func:`~aiida_embarrier.learning.graph_store.graphs_of`.
     :param progress: called with the number of graphs that were built, and of all.
     :param processes: that build.
-    :raises RefusedRowsError: where paths cannot become graphs, with all of them.
+    :raises RefusedRowsError: where paths cannot become graphs, with all of them (for `images`, of the first image that
+        has such).
     :raises ValueError: for a kind of graph that there is not.
     """
     if kind not in get_args(GraphKind):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from aiida_embarrier.jobs.barrier_models import check_member
 from aiida_embarrier.prediction.base import BarrierModel
 from aiida_embarrier.prediction.numbers import Numbers, chosen_columns, to_barriers, to_logarithms
 from aiida_embarrier.prediction.trees import Forest
@@ -247,7 +248,8 @@ class SupportVectors(Regressor):
         self.constant, self.gamma = float(values['constant']), float(values['gamma'])
 
 
-#: What an ensemble may be made of: classes, and keyword arguments that make one of several models of them.
+#: The models of :data:`~aiida_embarrier.jobs.barrier_models.MEMBERS`: classes, and keyword arguments that make one of
+#: several models of them.
 KINDS: dict[str, tuple[type[Regressor], dict[str, Any]]] = {
     'extra_trees': (TreesOfForest, {'random_thresholds': True}),
     'random_forest': (TreesOfForest, {'random_thresholds': False}),
@@ -327,8 +329,7 @@ class Ensemble(BarrierModel):
         self.members: dict[str, Regressor] = {}
         for label, member in members.items():
             model, settings = str(member.get('model', label)), dict(member.get('settings', {}))
-            if model not in KINDS:
-                raise ValueError(f'{label}: a member is one of {", ".join(KINDS)}, not {model!r}')
+            check_member(label, model)
             kind, fixed = KINDS[model]
             choices = [name for name in inspect.signature(kind).parameters if name not in fixed]
             unknown = [name for name in settings if name not in choices]

@@ -26,10 +26,9 @@ def kinship(
 
     :param predictions: `validation`, `seed`, `fold` and `name`. Rows of one fold were predicted by a model of the other
         folds; where a validation has a single fold or none, by one of the rows of the parts of `split` that it learns
-        from.
+        from. Rows of the validation :data:`~aiida_embarrier.jobs.barrier_analysis.EVALUATED` are left out.
     :param frame: the dataset, with all rows that were learned from.
     :param split: `name` and `part` of its rows; None where all rows with a barrier were learned from or predicted.
-        Rows of the validation :data:`~aiida_embarrier.jobs.barrier_analysis.EVALUATED` are left out.
     :param compare_hops: whether to look for equivalent hops, which takes 2 ms for each row.
     :return: `validation`, `seed`, `name`, `scenario`, a truth value `shares_...` for each criterion, and `nearest`.
     :raises ValueError: for predictions of rows that the dataset has not.

@@ -97,7 +97,8 @@ class BarrierModelWorkChain(WorkChain):
         builder = cls.get_builder()
         builder.code, builder.dataset, builder.parameters = code, dataset, Dict(dict(parameters))
         if describe is not None:
-            builder.describe = {'parameters': Dict(dict(describe))}
+            # the version and the weights of a potential are inputs, too
+            builder.describe = {'parameters': Dict(resolve_features(describe).dumped())}
         if parents:
             builder.parents = dict(parents)
         for name, node in (('features', features), ('split', split)):

@@ -75,7 +75,7 @@ def test_dry_run(run, write):
         ),
         (
             {'models': [{'model': 'ensemble', 'settings': {'members': {'trees': {}}}}], 'fit': None},
-            "ensemble: there is no model 'trees' of barriers",
+            'ensemble: trees: a member is one of extra_trees, random_forest, gradient_boosting, support_vectors, not',
         ),
         ({'fit': 'chem'}, "`fit` is 'chem', which is no label of a model"),
         ({'validations': [{'how': 'family', 'folds': 3}]}, 'family_group'),
@@ -118,8 +118,8 @@ def test_notes_of_a_dry_run(run, write):
     config = write(coverage=0.99)
     notes = json.loads(run('launch', 'barrier-model', config, '--dry-run', '--format', 'json'))['notes']
     assert notes[0] == (
-        'the validation random gives no intervals: with its 40 rows a coverage of 0.919 is the highest, and 0.99 is '
-        'asked for'
+        'the validation random gives no intervals: with the 30 rows beside each fold a coverage of about 0.892 is the '
+        'highest, and 0.99 is asked for'
     )
     assert len(notes) == 3  # the last one of paths
     assert 'note: the validation family_group gives no intervals' in run('launch', 'barrier-model', config, '--dry-run')

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from aiida.orm import FolderData, SinglefileData
@@ -125,11 +126,13 @@ def test_what_evaluate_writes(run, monkeypatch, no_profile, tmp_path, name):
     write_small_model(tmp_path / 'small')
     rows = path_rows(12)
     rows.loc[3, 'path'] = '[[0,0,0],[0,0,0]]'  # is not predicted
+    rows.loc[5, 'barrier'] = np.nan
+    rows.loc[7, 'name'] = '007'
     (tmp_path / 'rows.parquet').write_bytes(write_parquet(rows))
     run('evaluate', '--model', 'small', '--data', 'rows.parquet', '--resamples', 20, '-o', name)
     found = json.loads(run('model', 'analyse', name, '--data', 'rows.parquet', *FAST, '--format', 'json'))['tables']
     (row,) = found['comparison']
-    assert (row['model'], row['validation'], row['n']) == ('judged', 'evaluated', 11)
+    assert (row['model'], row['validation'], row['n']) == ('judged', 'evaluated', 10)
     judged = (pd.read_csv if name.endswith('csv') else pd.read_parquet)(tmp_path / name)
     assert row['mae_eV'] == pytest.approx((judged['prediction'] - judged['barrier']).abs().mean())
     assert found['by_flag']

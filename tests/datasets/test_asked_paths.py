@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from barrier_paths import path_rows
 from pymatgen.core import Lattice, Structure
 from systems import aluminium, aluminium_vacancy_ends
 
 from aiida_embarrier.bands.alignment import AlignmentError
 from aiida_embarrier.datasets import asked_paths
-from aiida_embarrier.datasets.asked_paths import asked_hops, asked_path
+from aiida_embarrier.datasets.asked_paths import asked_hops, asked_path, asked_rows
 from aiida_embarrier.prediction.paths import MigrationPath
 from aiida_embarrier.structures.endpoints import make_endpoints
 from aiida_embarrier.structures.hops import find_hops
@@ -135,3 +136,10 @@ def test_functionals_that_make_no_difference(ends, functional, said):
     for asked in (asked_hops(halite(), 'Li', functional=functional), asked_path(*ends, functional=functional)):
         assert any(f"functional '{functional}' changes nothing" in warning for warning in asked.warnings) == said
         assert asked.rows['functional'].tolist() == [functional]
+
+
+def test_paths_of_a_dataset_without_lengths():
+    """Those that a file is read from have lengths; a table that somebody made may have none."""
+    asked = asked_rows(path_rows(3))
+    assert len(asked.frame) == len(asked.about) == 3
+    assert 'barrier' not in asked.frame

@@ -1,15 +1,17 @@
 """Paths unlike those of the training are flagged for what they are, and most others are not."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import DOCS
 
 from aiida_embarrier.datasets.importing.reading import read_dataset
 from aiida_embarrier.jobs.flags import FLAGS
-from aiida_embarrier.prediction.domain import Domain, path_geometry
+from aiida_embarrier.prediction.domain import _MOVED, Domain, path_geometry
 from aiida_embarrier.prediction.paths import MigrationPath
 
 
@@ -98,7 +100,7 @@ def test_hosts_that_move_farther_than_any_of_the_training(training):
     domain = Domain.fit(paths)
     asked = [moved(by) for by in (0.3, 0.4, 0.8, 1.6)]
     assert domain.flags(asked) == [[], ['moved_host'], ['moved_host'], ['second_mover']]
-    assert '0.35 Å' in FLAGS['moved_host']
+    assert f'{_MOVED:g} Å' in FLAGS['moved_host']
     used_to = Domain.fit([*paths, moved(0.6)])
     assert used_to.flags(asked) == [[], [], ['moved_host'], ['second_mover']]
     arrays, values = used_to.state()
@@ -157,6 +159,10 @@ def test_rows_of_the_training_are_known(training):
     rounded = features.round(6)
     assert domain.knows(rounded).tolist() == [True] * 90 + [False] * 90
     assert Domain.fit(paths).knows(features) is None, 'of paths alone it cannot be told'
+    one = Domain.fit(paths[:90], features[['a']][:90], groups[:90])
+    assert one.knows(features[['a']]) is None, 'by one number strangers would be known'
+    unknown = rounded.assign(**dict.fromkeys(('a', 'b', 'c', 'd', 'seldom'), np.nan))
+    assert not domain.knows(unknown).any(), 'what is not known of a path tells nothing'
 
 
 def test_order_of_columns_does_not_matter(training):
@@ -201,3 +207,8 @@ def test_published_rows_are_in_their_own_domain(shared_data):
         rest = [path for path, judged in zip(paths, own, strict=True) if not judged]
         flagged += sum(map(bool, Domain.fit(rest).flags([paths[number] for number in np.flatnonzero(own)])))
     assert 0 < flagged < 0.15 * len(paths)
+
+
+def test_flags_are_documented_as_they_are_told():
+    text = (DOCS / 'howto' / 'predict_barriers.md').read_text()
+    assert dict(re.findall(r'^\| `(\w+)` \| (.+) \|$', text.partition('\n## Flags')[2], re.MULTILINE)) == FLAGS

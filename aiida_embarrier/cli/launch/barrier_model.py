@@ -125,8 +125,11 @@ def _plan(spec: BarrierModelSpec, profile: str | None) -> dict[str, Any]:
     if wrong is not None:
         raise click.ClickException(wrong)
     parts = part_of_rows(loaded.frame, split)
+    n_judged = int(parts[parts.isin(('validation', 'test'))].nunique())
     n_fits = sum(
-        len(asked['models']) * len(validation['seeds']) * (1 if validation['how'] == 'split' else validation['folds'])
+        len(asked['models'])
+        * len(validation['seeds'])
+        * (n_judged if validation['how'] == 'split' else validation['folds'])
         for validation in asked['validations']
     )
     return {

@@ -144,7 +144,8 @@ def split_frame(path: Path) -> pd.DataFrame:
     from aiida_embarrier.datasets.parts import check_parts
 
     try:
-        frame = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path)
+        names = {'name': 'str'}  # also those that look like numbers
+        frame = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path, dtype=names)
     except (ValueError, OSError) as error:
         raise click.ClickException(f'{path} cannot be read as a split: {error}') from error
     try:

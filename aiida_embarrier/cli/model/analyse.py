@@ -136,9 +136,12 @@ def _analysed(
         figures=figures,
         **({} if resamples is None else {'n_resamples': resamples}),
     )
+    frame = load_frame(dataset, profile, labelled=False).frame
+    # there is nothing to compare the others with
+    known = frame if 'barrier' not in frame else frame[frame['barrier'].notna()].reset_index(drop=True)
     given = {
         job.predictions: write_parquet(predicted),
-        job.dataset: write_parquet(load_frame(dataset, profile).frame),
+        job.dataset: write_parquet(known),
         **({} if job.split is None else {job.split: write_parquet(parts)}),
     }
     wanted = [ANALYSIS_FILE] if figures is None else [ANALYSIS_FILE, FIGURES_FOLDER]
@@ -216,7 +219,8 @@ def _in_file(path: Path) -> pd.DataFrame:
     from aiida_embarrier.jobs.barrier_analysis import EVALUATED
 
     try:
-        table = pd.read_csv(path) if path.suffix == '.csv' else read_parquet(path.read_bytes())
+        names = {'name': 'str'}  # also those that look like numbers
+        table = pd.read_csv(path, dtype=names) if path.suffix == '.csv' else read_parquet(path.read_bytes())
     except ValueError as error:
         raise click.ClickException(f'{path} holds no table: {error}') from error
     if 'model' in table or not {'name', 'barrier', 'prediction', 'in_training'} <= set(table):
