@@ -141,5 +141,5 @@ def test_functionals_that_make_no_difference(ends, functional, said):
 def test_paths_of_a_dataset_without_lengths():
     """Those that a file is read from have lengths; a table that somebody made may have none."""
     asked = asked_rows(path_rows(3))
-    assert len(asked.frame) == len(asked.about) == 3
-    assert 'barrier' not in asked.frame
+    assert len(asked.rows) == len(asked.about) == 3
+    assert 'barrier' not in asked.rows
