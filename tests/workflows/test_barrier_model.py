@@ -20,6 +20,7 @@ from aiida_embarrier.calculations.prediction import (
 from aiida_embarrier.data.dataset import DatasetData
 from aiida_embarrier.data.table import TableData
 from aiida_embarrier.jobs.barrier_analysis import tables_from_json
+from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.prediction.rows import paths_of
 from aiida_embarrier.workflows.barrier_model import BarrierModelWorkChain
 from aiida_embarrier.workflows.barrier_model_jobs import FitBarrierModelWorkChain, PathFeaturesWorkChain
@@ -104,6 +105,17 @@ def features(n=20):
     return TableData(
         hops(paths_of(frame)[0]).reset_index(names='name').assign(reason=pd.Series([None] * n, dtype='str'))
     )
+
+
+def test_a_potential_is_an_input_with_its_version_and_weights(worker_code):
+    """So caching takes numbers of another version for others, and a job that was refused for want of it for none."""
+    dataset = TableData(path_rows(4))
+    describe = {'potential': {'name': 'chgnet', 'version': '0.4.1'}, 'budget': 5}
+    builder = BarrierModelWorkChain.get_builder_from(worker_code, dataset, {'models': ['median']}, describe=describe)
+    found = builder.describe.parameters.get_dict()
+    assert (found['budget'], found['potential']['version']) == (5, '0.4.1')
+    assert found['potential']['sha256'] == resolve_potential('chgnet').sha256
+    assert PathFeaturesCalculation.exit_codes.ERROR_INVALID_INPUT.invalidates_cache
 
 
 @pytest.mark.parametrize(
