@@ -110,7 +110,7 @@ def features(n=20):
 def test_a_potential_is_an_input_with_its_version_and_weights(worker_code):
     """So caching takes numbers of another version for others, and a job that was refused for want of it for none."""
     describe = {'potential': {'name': 'chgnet', 'version': '0.4.1'}, 'budget': 5}
-    builder = BarrierModelWorkChain.get_builder_from(worker_code, dataset(), {'models': ['median']}, describe=describe)
+    builder = BarrierModelWorkChain.get_builder_from(worker_code, dataset(), PARAMETERS, describe=describe)
     found = builder.describe.parameters.get_dict()
     assert (found['budget'], found['potential']['version']) == (5, '0.4.1')
     assert found['potential']['sha256'] == resolve_potential('chgnet').sha256
