@@ -99,6 +99,7 @@ def agrees(shown: str, printed: str) -> bool:
     return re.fullmatch(wanted, found, flags=re.DOTALL) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_page(page, tmp_path, monkeypatch, aiida_profile):
     shutil.copytree(REPOSITORY / 'examples', tmp_path / 'examples')

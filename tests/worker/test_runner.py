@@ -17,6 +17,8 @@ from aiida_embarrier.jobs.potentials import resolve_potential
 from aiida_embarrier.jobs.schemas import Geometry, Job, JobResult, NebTask, RelaxTask, Status
 from aiida_embarrier.worker.runner import run_job
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, '-m', 'aiida_embarrier.worker.main']
 
 
