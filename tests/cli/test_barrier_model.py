@@ -274,7 +274,7 @@ def test_what_is_launched(run, write, worker_code, tmp_path, monkeypatch):
     ((builder, how),) = started
     assert how == {'label': None, 'submit': True, 'output_format': 'text'}
     assert (builder.options['queue_name'], builder.options['max_wallclock_seconds']) == ('long', 600)
-    assert builder.describe.parameters.get_dict() == {'budget': 10}
+    assert builder.describe.parameters.get_dict() == {'potential': None, 'budget': 10}
     assert builder.parents['mp'].base.attributes.get('labels') == ['gap']
     assert builder.split.table['part'].value_counts().to_dict() == {'train': 32, 'test': 8}
     assert builder.parameters['fit'] == 'model_1_add'
