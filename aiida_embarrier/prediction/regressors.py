@@ -12,6 +12,7 @@ import numpy as np
 from aiida_embarrier.jobs.barrier_models import check_member
 from aiida_embarrier.prediction.base import BarrierModel
 from aiida_embarrier.prediction.numbers import Numbers, chosen_columns, to_barriers, to_logarithms
+from aiida_embarrier.prediction.registry import MODELS, model_class, restore_model
 from aiida_embarrier.prediction.trees import Forest
 
 if TYPE_CHECKING:
@@ -248,14 +249,6 @@ class SupportVectors(Regressor):
         self.constant, self.gamma = float(values['constant']), float(values['gamma'])
 
 
-#: The models of :data:`~aiida_embarrier.jobs.barrier_models.MEMBERS`: classes, and keyword arguments that make one of
-#: several models of them.
-KINDS: dict[str, tuple[type[Regressor], dict[str, Any]]] = {
-    'extra_trees': (TreesOfForest, {'random_thresholds': True}),
-    'random_forest': (TreesOfForest, {'random_thresholds': False}),
-    'gradient_boosting': (GradientBoosting, {}),
-    'support_vectors': (SupportVectors, {}),
-}
 #: Members of an ensemble unless told.
 MEMBERS: Mapping[str, Mapping[str, Any]] = MappingProxyType({'extra_trees': {}, 'support_vectors': {}})
 
@@ -326,11 +319,11 @@ class Ensemble(BarrierModel):
     def __init__(self, members: Mapping[str, Mapping[str, Any]] = MEMBERS) -> None:
         if not members:
             raise ValueError('an ensemble needs members')
-        self.members: dict[str, Regressor] = {}
+        self.members: dict[str, BarrierModel] = {}
         for label, member in members.items():
             model, settings = str(member.get('model', label)), dict(member.get('settings', {}))
             check_member(label, model)
-            kind, fixed = KINDS[model]
+            kind, fixed = model_class(model), MODELS[model].settings
             choices = [name for name in inspect.signature(kind).parameters if name not in fixed]
             unknown = [name for name in settings if name not in choices]
             if unknown:
@@ -379,5 +372,5 @@ class Ensemble(BarrierModel):
         for label, member in values.items():
             start = f'{label}.'
             own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-            model.members[label] = KINDS[member['model']][0].from_state(own, member['state'])
+            model.members[label] = restore_model(member['model'], own, member['state'])
         return model
