@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from aiida_embarrier.calculations.parameters import check_keys
 from aiida_embarrier.data.table import FILE
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 from aiida_embarrier.jobs.learning import (
     ARCHITECTURES,
     Architecture,
@@ -41,9 +42,6 @@ OF_MODEL = ('title', 'licence')
 
 #: Entries of the parameters of a prediction.
 OF_PREDICTION = ('labels', 'known', 'batch_size')
-
-#: Parts that a training uses; rows of other parts are left out.
-PARTS = ('train', 'validation', 'test')
 
 #: Numbers of an architecture that belong to its head, which may be a new one on the layers of a parent.
 _OF_HEAD = ('head_layers', 'head_width')
@@ -166,7 +164,7 @@ def check_training_rows(label: str, dataset: DatasetData, split: TableData) -> s
             f'the split of {label!r} names {unknown.iloc[0]!r}, which is no row of its dataset '
             f'({len(unknown)} of {len(parts)} names are none): give the split that was made of this dataset'
         )
-    used = parts[parts['part'].isin(PARTS)]
+    used = parts[parts['part'].isin(LEARNED_PARTS)]
     if not (used['part'] == 'train').any():
         found = ', '.join(sorted(map(str, parts['part'].dropna().unique()))) or 'nothing'
         return f'the split of {label!r} has no row of the part `train`, only {found}: a model needs rows to learn from'

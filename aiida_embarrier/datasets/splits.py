@@ -15,6 +15,7 @@ import pandas as pd
 
 from aiida_embarrier.datasets.drawing import Rows, draw, largest_remainders, make_folds
 from aiida_embarrier.datasets.leakage import LeakageReport, group_column, leakage
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -321,7 +322,7 @@ def _counts(rows: pd.DataFrame, table: pd.DataFrame, groups: list[str]) -> dict[
     """Return the size of each part, and how its target is distributed."""
     labels = pd.Series(groups)
     found = {}
-    which = {part: table['part'] == part for part in ('train', 'validation', 'test')}
+    which = {part: table['part'] == part for part in LEARNED_PARTS}
     for fold in sorted(table['fold'].dropna().unique()):
         which[f'fold {fold}'] = (table['fold'] == fold).fillna(False).astype(bool)
     for part, inside in which.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 from aiida_embarrier.datasets.same_crystals import crystal_keys
 from aiida_embarrier.learning.scaling import unscale
 
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
     from aiida_embarrier.jobs.learning import Scaler
 
-__all__ = ('PARTS', 'CrystalRows', 'gather_rows', 'prediction_table')
-
-#: Parts of a split that a training uses; rows of any other part are left out.
-PARTS = ('train', 'validation', 'test')
+__all__ = ('CrystalRows', 'gather_rows', 'prediction_table')
 
 #: A crystal in several parts belongs to the first of these: what tests one property is not seen while another is
 #: learned.
@@ -60,12 +58,12 @@ class CrystalRows:
     @property
     def counts(self) -> dict[str, int]:
         """Number of crystals by part."""
-        return {part: int((self.parts == part).sum()) for part in PARTS}
+        return {part: int((self.parts == part).sum()) for part in LEARNED_PARTS}
 
     def counts_of(self, label: str) -> dict[str, int]:
         """Return the number of rows of a target by part."""
         known = ~np.isnan(self.values[:, self.labels.index(label)])
-        return {part: int((known & (self.parts == part)).sum()) for part in PARTS}
+        return {part: int((known & (self.parts == part)).sum()) for part in LEARNED_PARTS}
 
 
 def gather_rows(
@@ -161,7 +159,7 @@ def _used_rows(label: str, rows: pd.DataFrame, split: pd.DataFrame) -> pd.DataFr
     parts = split.set_index('name')['part']
     columns = [name for name in ('name', 'target', *_CRYSTAL, 'material_id') if name in rows]
     used = rows[columns].assign(part=rows['name'].map(parts))
-    used = used[used['part'].isin(PARTS)]
+    used = used[used['part'].isin(LEARNED_PARTS)]
     values = pd.to_numeric(used['target'], errors='coerce').to_numpy(dtype=float)
     wrong = used['name'][~np.isfinite(values)]
     if len(wrong):

@@ -12,6 +12,7 @@ from aiida_embarrier.cli.launch.settings import JOBS, job_inputs
 from aiida_embarrier.cli.launch.start import START, start
 from aiida_embarrier.cli.output import Column, echo_json, echo_pairs, echo_table
 from aiida_embarrier.cli.params import EXISTING_FILE, load_profile
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ TARGETS = (
     Column('validation', 'validation', 'd'),
     Column('test', 'test', 'd'),
 )
-
-PARTS = ('train', 'validation', 'test')
 
 
 @click.command('train', epilog=EXAMPLES)
@@ -154,8 +153,8 @@ def _target(label: str, target: TargetSpec, profile: str | None) -> dict[str, An
         'label': label,
         'property': target.property or loaded.target,
         'unit': target.unit if target.property is not None else loaded.unit,
-        **{part: int(counts.get(part, 0)) for part in PARTS},
-        'left_out': int(len(loaded.frame) - sum(counts.get(part, 0) for part in PARTS)),
+        **{part: int(counts.get(part, 0)) for part in LEARNED_PARTS},
+        'left_out': int(len(loaded.frame) - sum(counts.get(part, 0) for part in LEARNED_PARTS)),
     }
 
 

@@ -9,6 +9,7 @@ import click
 from aiida_embarrier.cli.model.barrier_card import echo_barrier_card
 from aiida_embarrier.cli.output import Column, echo_json, echo_pairs, echo_table
 from aiida_embarrier.cli.params import FORMAT
+from aiida_embarrier.datasets.parts import LEARNED_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,6 +111,6 @@ def echo_scores(scores: list[dict[str, Any]]) -> None:
     """Print errors by target and part, in the units of the targets."""
     if scores:
         click.echo()
-        labels, parts = [score['label'] for score in scores], ('train', 'validation', 'test')
-        order = [*parts, *(score['part'] for score in scores)]  # not that of the rows of a split
+        labels = [score['label'] for score in scores]
+        order = [*LEARNED_PARTS, *(score['part'] for score in scores)]  # not that of the rows of a split
         echo_table(sorted(scores, key=lambda score: (labels.index(score['label']), order.index(score['part']))), SCORES)
